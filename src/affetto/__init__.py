@@ -1,0 +1,70 @@
+"""Affetto hears emotion in speech.
+
+The modules, in the order in which a recording passes them:
+
+    errors, labels      what can go wrong; what emotions are called
+    audio               a file, bytes or an array -> a waveform at 16 kHz
+    batch               several of different lengths in one tensor
+    frontend            waveform -> log-mel frames
+    augment             stripes struck out of them in training
+    layers, encoders    the parts of networks: speech BERT, Whisper's first layers
+    models              the networks, one file each
+    tasks               targets, loss, answers
+    corpora             folders on disk -> tables of utterances
+    protocol            who is train, dev and test
+    cache, dataset      features, computed once
+    config, experiment  settings
+    training            the loop
+    evaluation, metrics predictions, scores, results files; report draws them
+    checkpoint          a trained model as a folder; pretrained holds those that ship, cards describes them
+    recognizer          all of it, for who only wants to know what is heard
+    cli                 the command `affetto`
+
+Importing the package is cheap; names below are loaded when they are first used.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from affetto.corpora import Corpus
+    from affetto.errors import (
+        AffettoError,
+        AudioError,
+        CheckpointError,
+        ConfigError,
+        CorpusError,
+        ProtocolError,
+    )
+    from affetto.recognizer import Prediction, Recognizer
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AffettoError",
+    "AudioError",
+    "CheckpointError",
+    "ConfigError",
+    "Corpus",
+    "CorpusError",
+    "Prediction",
+    "ProtocolError",
+    "Recognizer",
+    "__version__",
+]
+
+_HOMES = {
+    "Corpus": "affetto.corpora",
+    "Prediction": "affetto.recognizer",
+    "Recognizer": "affetto.recognizer",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'affetto' has no attribute '{name}'")
+    return getattr(importlib.import_module(_HOMES.get(name, "affetto.errors")), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,128 @@
+"""Several clips of different lengths in one tensor, with the lengths that say what is real and what is padding.
+
+Everything between the waveform and the logits travels as `Padded`. A module that takes one must give the same answer
+for a clip alone and for the clip beside longer ones; the contract tests hold every model to that.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Padded:
+    """Sequences padded at their end to a common length.
+
+    Args:
+        values: (B, T, ...); what stands beyond a sequence's length is zero and must not be looked at.
+        lengths: (B,), int64, each at least 1 and at most T.
+    """
+
+    values: Tensor
+    lengths: Tensor
+
+    def __len__(self) -> int:
+        return self.values.shape[0]
+
+    @property
+    def is_full(self) -> bool:
+        """Whether nothing is padded, so that masks can be left out."""
+        return bool((self.lengths == self.values.shape[1]).all())
+
+    @property
+    def mask(self) -> Tensor:
+        """True where a position is real, (B, T)."""
+        positions = torch.arange(self.values.shape[1], device=self.lengths.device)
+        return positions < self.lengths[:, None]
+
+    def to(self, device: torch.device | str) -> "Padded":
+        """The same on another device."""
+        return Padded(self.values.to(device), self.lengths.to(device))
+
+    def zeroed(self) -> "Padded":
+        """The same with zeros wherever it is padded."""
+        if self.is_full:
+            return self
+        return Padded(self.values.masked_fill(~expand(self.mask, self.values), 0.0), self.lengths)
+
+    def with_values(self, values: Tensor) -> "Padded":
+        """Other values (B, T, ...) on the same lengths, zeroed where padded."""
+        return Padded(values, self.lengths).zeroed()
+
+    def mean(self) -> Tensor:
+        """Mean over each sequence's own length; (B, ...)."""
+        return self.zeroed().values.sum(dim=1) / expand(self.lengths, self.values[:, 0])
+
+    def unbind(self) -> list[Tensor]:
+        """The sequences at their own lengths, each (T_i, ...)."""
+        return [row[: int(n)] for row, n in zip(self.values, self.lengths, strict=True)]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a model is trained on in one step.
+
+    Args:
+        streams: what the model listens to, by name; each (B, T, D).
+        targets: category indices, (B,), int64.
+    """
+
+    streams: Mapping[str, Padded]
+    targets: Tensor
+
+    def to(self, device: torch.device | str) -> "Batch":
+        """The same on another device."""
+        return Batch({name: stream.to(device) for name, stream in self.streams.items()}, self.targets.to(device))
+
+
+def pad(sequences: Sequence[Tensor]) -> Padded:
+    """Sequences (T_i, ...) as one padded tensor (B, max T_i, ...)."""
+    lengths = torch.tensor([len(sequence) for sequence in sequences])
+    if lengths.max() == lengths.min():
+        return Padded(torch.stack(list(sequences)), lengths)
+    return Padded(torch.nn.utils.rnn.pad_sequence(list(sequences), batch_first=True), lengths)
+
+
+def by_length(lengths: Sequence[int], size: int, *, budget: int | None = None) -> list[list[int]]:
+    """Batches of items of similar length, longest first, so that little is spent on padding.
+
+    Args:
+        lengths: of each item, in any unit.
+        size: items a batch at most.
+        budget: padded units a batch at most (a single longer item still makes a batch).
+
+    Returns:
+        Indices into `lengths`, each exactly once.
+
+    Example:
+        >>> by_length([3, 9, 4, 8], size=2)
+        [[1, 3], [2, 0]]
+    """
+    batches: list[list[int]] = []
+    for index in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        full = not batches or len(batches[-1]) == size
+        if full or (budget is not None and (len(batches[-1]) + 1) * lengths[batches[-1][0]] > budget):
+            batches.append([])
+        batches[-1].append(index)
+    return batches
+
+
+def expand(mask: Tensor, like: Tensor) -> Tensor:
+    """`mask` with trailing axes of one, so that it broadcasts over `like`."""
+    return mask.reshape(mask.shape + (1,) * (like.dim() - mask.dim()))
+
+
+def ceil_divide(lengths: Tensor, stride: int) -> Tensor:
+    """Positions left of sequences after pooling by `stride`, a last partial window counted."""
+    return torch.div(lengths + stride - 1, stride, rounding_mode="floor")
+
+
+def extend(values: Tensor, multiple: int, fill: float = 0.0) -> Tensor:
+    """Values (B, T, ...) with T padded by `fill` up to a multiple."""
+    missing = -values.shape[1] % multiple
+    if missing == 0:
+        return values
+    return F.pad(values, (0, 0) * (values.dim() - 2) + (0, missing), value=fill)

@@ -1,0 +1,140 @@
+"""What all trainings of an experiment share: corpus, classes, cached features; and how its open settings are chosen."""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from affetto import metrics, models
+from affetto.cache import FeatureCache
+from affetto.corpora.base import Corpus
+from affetto.dataset import Features, Progress, no_progress
+from affetto.device import Precision
+from affetto.experiment import Experiment
+from affetto.models.base import SpeechModel
+from affetto.tasks import Categories
+from affetto.training import History, fit, predict
+
+
+@dataclass(frozen=True)
+class Bench:
+    """An experiment with everything that its trainings share.
+
+    Args:
+        experiment: what is trained.
+        corpus: on what.
+        task: its classes.
+        features: of the whole corpus, cached.
+        device, precision: where and in which numbers.
+        progress: told of what goes on.
+    """
+
+    experiment: Experiment
+    corpus: Corpus
+    task: Categories
+    features: Features
+    device: torch.device
+    precision: Precision
+    progress: Progress
+
+    @staticmethod
+    def prepare(
+        experiment: Experiment,
+        corpus: Corpus,
+        *,
+        cache: FeatureCache,
+        device: torch.device,
+        precision: Precision = "auto",
+        progress: Progress = no_progress,
+    ) -> "Bench":
+        """Compute or find the features that the experiment's model listens to.
+
+        Raises:
+            AudioError: if a clip cannot be heard.
+            CheckpointError: if the encoder's weights are not to be had.
+        """
+        task = Categories(corpus.categories, experiment.task)
+        model = create_model(experiment, len(task.labels), seed=0)
+        features = Features(corpus, model, task, cache=cache, device=device, precision=precision, progress=progress)
+        return Bench(experiment, corpus, task, features, device, precision, progress)
+
+    def train(
+        self,
+        experiment: Experiment,
+        train: Sequence[int],
+        dev: Sequence[int],
+        *,
+        seed: int,
+        folder: Path | None = None,
+        progress: Progress = no_progress,
+    ) -> tuple[SpeechModel, History]:
+        """A model of the experiment trained on some rows, with its history."""
+        model = create_model(experiment, len(self.task.labels), seed=seed)
+        history = fit(
+            model,
+            self.task,
+            self.features,
+            train,
+            dev,
+            experiment.training,
+            seed=seed,
+            device=self.device,
+            precision=self.precision,
+            folder=folder,
+            progress=progress,
+        )
+        return model, history
+
+    def test(self, model: SpeechModel, rows: Sequence[int]) -> tuple[list[str], torch.Tensor]:
+        """Answers and probabilities of some rows."""
+        probabilities = predict(model, self.task, self.features, rows, device=self.device, precision=self.precision)
+        return self.task.answers(probabilities), probabilities
+
+    def truth(self, rows: Sequence[int]) -> list[str]:
+        """The emotions of some rows."""
+        return [self.task.labels[i] for i in self.features.targets[list(rows)].tolist()]
+
+    def choose(self, speakers: Sequence[str], *, seed: int, rows: Sequence[int] | None = None) -> dict[str, Any]:
+        """The best combination of the experiment's grid, by leaving each of some speakers out once.
+
+        Args:
+            speakers: those that may be looked at.
+            seed: of the trainings.
+            rows: the rows that may be looked at; None: all of these speakers.
+
+        Returns:
+            Dotted setting -> value; the first among equals.
+        """
+        choose = self.experiment.choose
+        assert choose is not None
+        allowed = set(self.features.rows(speakers) if rows is None else rows)
+        best: tuple[float, dict[str, Any]] = (-np.inf, {})
+        combinations = [
+            dict(zip(choose.grid, values, strict=True)) for values in itertools.product(*choose.grid.values())
+        ]
+        for number, values in enumerate(combinations, start=1):
+            candidate = self.experiment.with_settings(values)
+            scores = []
+            for left_out in speakers:
+                inside = [row for row in self.features.rows([s for s in speakers if s != left_out]) if row in allowed]
+                outside = [row for row in self.features.rows([left_out]) if row in allowed]
+                model, _ = self.train(candidate, inside, [], seed=seed)
+                answers, _ = self.test(model, outside)
+                scores.append(metrics.scores(self.truth(outside), answers)[choose.by])
+            mean = float(np.mean(scores))
+            if mean > best[0]:
+                best = (mean, values)
+            self.progress("choosing", number, len(combinations))
+        return best[1]
+
+
+def create_model(experiment: Experiment, n_classes: int, *, seed: int) -> SpeechModel:
+    """A new model of an experiment: random weights from `seed`, its encoder's from where its settings say."""
+    torch.manual_seed(seed)
+    model = models.get(experiment.model.name).create(experiment.model, n_classes)  # type: ignore[attr-defined]
+    model.load_pretrained()
+    return model

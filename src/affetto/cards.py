@@ -1,0 +1,66 @@
+"""Model cards: what a checkpoint is, what it was trained on, how far to trust it, and what it must not be used for."""
+
+from affetto.config import JSON
+
+INTENDED = (
+    "research on speech emotion recognition, as a baseline and as a starting point",
+    "tools that give people insight into recordings of themselves or of consenting speakers",
+    "searching and summarising archives where a person checks what is found",
+)
+FORBIDDEN = (
+    "inferring the emotions of employees or of pupils and students: Article 5(1)(f) of the EU AI Act forbids it",
+    "decisions about a person (hiring, credit, insurance, policing, asylum, diagnosis)",
+    "covert analysis of people who do not know of it or have not agreed",
+)
+
+
+def write(name: str, labels: tuple[str, ...], provenance: JSON) -> str:
+    """The card of a checkpoint, Markdown.
+
+    Args:
+        name: row id.
+        labels: its classes.
+        provenance: as `affetto train` writes it.
+    """
+    trained = provenance["trained_on"]
+    lines = [
+        f"# {name}",
+        "",
+        f"Hears which of {len(labels)} emotions a recording of speech carries: {', '.join(labels)}.",
+        "",
+        "## Training data",
+        "",
+        f"{trained['title']} ({trained['licence']}), language {trained['language']}: "
+        f"{trained['utterances']} utterances of {len(trained['speakers'])} speakers.",
+        f"Cite: {trained['citation']}",
+    ]
+    if trained["excluded"]:
+        lines += ["", f"Kept out of training: {', '.join(trained['excluded'])}."]
+    lines += ["", "## How far to trust it", "", expectation(provenance)]
+    lines += [
+        "",
+        "Acted emotions, few speakers, one language: on other voices, languages, rooms and microphones expect less.",
+        "What it gives is how a clip sounds to a model of acted speech, not what a person feels.",
+        "",
+        "## Intended uses",
+        "",
+        *(f"* {use}" for use in INTENDED),
+        "",
+        "## Forbidden uses",
+        "",
+        *(f"* {use}" for use in FORBIDDEN),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def expectation(provenance: JSON) -> str:
+    """What to expect for new speakers, in one sentence, from the results that the checkpoint was given."""
+    expected = provenance.get("expected")
+    if expected is None:
+        return "Its recipe has not been measured on unseen speakers."
+    return (
+        f"On speakers of the same corpus that it has never heard ({expected['protocol']}, mean over folds, "
+        f"{expected['seeds']} seeds), this recipe reached WA {100 * expected['wa']:.1f} % and "
+        f"UA {100 * expected['ua']:.1f} %."
+    )

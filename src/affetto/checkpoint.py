@@ -1,0 +1,185 @@
+"""A trained model as a folder, from which it can rebuild itself and prove that it still hears the same.
+
+    config.json         format, model and settings (front end included), labels, audio road, provenance
+    model.safetensors   all weights, those of a frozen encoder included
+    golden.safetensors  a waveform and the probabilities that the model gave for it, checked at every load
+    README.md           the model card
+
+Loading reads numbers and text and never executes anything.
+"""
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from affetto import __version__, audio, models
+from affetto.batch import pad
+from affetto.config import JSON, Settings
+from affetto.errors import CheckpointError, ConfigError
+from affetto.hub import fetch
+from affetto.models.base import SpeechModel
+from affetto.tasks import Categories, CategoriesSettings
+
+FORMAT = 1
+"""Of the folder; raised when an older program could not read a newer folder."""
+GOLDEN_TOLERANCE = 1e-3
+"""Largest difference from the golden probabilities: room for other processors, none for other weights."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A trained model with all that is needed to use it.
+
+    Args:
+        model: in evaluation mode.
+        settings: of the model, in full.
+        task: its classes.
+        provenance: what it was trained on and how, for people; plain JSON.
+        card: the model card, Markdown.
+    """
+
+    model: SpeechModel
+    settings: Settings
+    task: Categories
+    provenance: JSON
+    card: str = ""
+
+    @property
+    def name(self) -> str:
+        """Its row id in results."""
+        return str(self.provenance.get("name", "unnamed"))
+
+    def probabilities(self, waveforms: list[audio.Waveform], device: torch.device | str = "cpu") -> Tensor:
+        """(len(waveforms), K), on the CPU, in the precision of the context."""
+        padded = pad([torch.from_numpy(waveform) for waveform in waveforms]).to(device)
+        with torch.inference_mode():
+            return self.task.decode(self.model.listen(padded)).cpu()
+
+
+def golden_waveform() -> Tensor:
+    """One second that touches every band: a rising and falling chirp under a slow tremolo, (16000,)."""
+    time = torch.arange(audio.SAMPLE_RATE, dtype=torch.float64) / audio.SAMPLE_RATE
+    sweep = torch.sin(2 * torch.pi * (100 * time + 3_900 * torch.sin(torch.pi * time) / torch.pi))
+    return (0.3 * sweep * (1 + torch.sin(2 * torch.pi * 4 * time)) / 2).float()
+
+
+def save(checkpoint: Checkpoint, folder: Path, *, half_encoder: bool = True) -> None:
+    """Write a checkpoint.
+
+    Args:
+        checkpoint: what to write.
+        folder: created if need be; files of the same names are replaced.
+        half_encoder: store the weights of frozen encoders as float16, which is how OpenAI published them.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    checkpoint.model.to("cpu").eval()
+    config = {
+        "format": FORMAT,
+        "affetto": __version__,
+        "model": checkpoint.settings.model_dump(mode="json"),
+        "task": checkpoint.task.settings.model_dump(mode="json"),
+        "labels": list(checkpoint.task.labels),
+        "audio": {"sample_rate": audio.SAMPLE_RATE, "resampler": audio.RESAMPLER},
+        "provenance": checkpoint.provenance,
+    }
+    weights = {
+        name: (tensor.half() if half_encoder and name.startswith("streams.") else tensor).contiguous()
+        for name, tensor in checkpoint.model.state_dict().items()
+    }
+    save_file(weights, folder / "model.safetensors")
+    (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+    (folder / "README.md").write_text(checkpoint.card, encoding="utf-8")
+    # The golden answer is that of the weights as stored.
+    stored = replace(checkpoint, model=_build(config, weights))
+    waveform = golden_waveform()
+    golden = {"waveform": waveform, "probabilities": stored.probabilities([waveform.numpy()])}
+    save_file(golden, folder / "golden.safetensors")
+
+
+def load(source: str | Path) -> Checkpoint:
+    """The checkpoint in a folder or at a hub id, on the CPU, in evaluation mode.
+
+    Raises:
+        CheckpointError: if a file is missing or damaged, the format is newer than this program, or the model does not
+            give the golden answer.
+    """
+    config = _read_config(source)
+    try:
+        weights = load_file(fetch(source, "model.safetensors"))
+        golden = load_file(fetch(source, "golden.safetensors"))
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{source}: a safetensors file is damaged ({error})") from error
+    try:
+        model = _build(config, weights)
+        task = Categories(tuple(config["labels"]), CategoriesSettings.model_validate(config["task"]))
+        settings = models.parse_settings(config["model"], source=f"{source}: config.json")
+        checkpoint = Checkpoint(model, settings, task, config["provenance"], card(source))
+        waveform, expected = golden["waveform"], golden["probabilities"]
+    except (KeyError, TypeError, ValidationError, ConfigError) as error:
+        raise CheckpointError(f"{source}: config.json does not describe a model ({_first_line(error)})") from error
+    except RuntimeError as error:
+        raise CheckpointError(f"{source}: the weights do not fit config.json ({_first_line(error)})") from error
+    difference = _difference(checkpoint.probabilities([waveform.numpy()]), expected)
+    if not difference <= GOLDEN_TOLERANCE:
+        raise CheckpointError(
+            f"{source}: does not give its golden answer (off by {difference:.3g}, at most {GOLDEN_TOLERANCE} allowed): "
+            "its files were changed, or belong to different models"
+        )
+    return checkpoint
+
+
+def describe(source: str | Path) -> JSON:
+    """What a checkpoint says of itself, without loading its weights.
+
+    Raises:
+        CheckpointError: if there is none.
+    """
+    return _read_config(source)
+
+
+def card(source: str | Path) -> str:
+    """The model card, Markdown.
+
+    Raises:
+        CheckpointError: if there is none.
+    """
+    return fetch(source, "README.md").read_text(encoding="utf-8")
+
+
+def _read_config(source: str | Path) -> JSON:
+    path = fetch(source, "config.json")
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{source}: config.json is damaged ({_first_line(error)})") from error
+    if not isinstance(config, dict) or not isinstance(config.get("format"), int):
+        raise CheckpointError(f"{source}: config.json is not that of an affetto model")
+    if config["format"] > FORMAT:
+        raise CheckpointError(
+            f"{source}: has format {config['format']}; this affetto ({__version__}) reads up to {FORMAT}: upgrade it"
+        )
+    return config
+
+
+def _build(config: JSON, weights: dict[str, Tensor]) -> SpeechModel:
+    settings = models.parse_settings(config["model"], source="config.json")
+    model = models.get(config["model"]["name"]).create(settings, len(config["labels"]))
+    model.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
+    return model.eval()
+
+
+def _difference(got: Tensor, expected: Tensor) -> float:
+    if got.shape != expected.shape:
+        return float("inf")
+    return float((got - expected).abs().max())
+
+
+def _first_line(error: Any) -> str:
+    return str(error).strip().splitlines()[0]

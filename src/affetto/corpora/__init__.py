@@ -1,0 +1,43 @@
+"""Corpora: one file each, from a folder on disk to a `Corpus`.
+
+Adding one is writing one file with the decorator `register`; it is found here by being in this folder.
+"""
+
+import difflib
+from pathlib import Path
+
+from affetto.corpora.base import REGISTRY, Corpus, CorpusInfo, Registered, load, register
+from affetto.corpora.check import Finding, check
+from affetto.errors import ConfigError
+
+__all__ = ["Corpus", "CorpusInfo", "Finding", "Registered", "check", "get", "names", "read", "register"]
+
+
+def names() -> tuple[str, ...]:
+    """The corpora that can be read, sorted."""
+    load()
+    return tuple(sorted(REGISTRY))
+
+
+def get(name: str) -> Registered:
+    """The corpus called `name`.
+
+    Raises:
+        ConfigError: if there is none; the message lists the names.
+    """
+    load()
+    if name not in REGISTRY:
+        near = difflib.get_close_matches(name, REGISTRY, n=1)
+        hint = f"; did you mean '{near[0]}'?" if near else ""
+        raise ConfigError(f"no corpus is called '{name}'; the corpora are {', '.join(names())}{hint}")
+    return REGISTRY[name]
+
+
+def read(name: str, root: str | Path) -> Corpus:
+    """Read the corpus `name` from a folder (or, for `table`, from a CSV file).
+
+    Raises:
+        ConfigError: if no corpus has that name.
+        CorpusError: if the folder does not hold it.
+    """
+    return get(name).read(Path(root))

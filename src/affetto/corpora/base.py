@@ -1,0 +1,181 @@
+"""What every corpus is: a table of who said what with which emotion, and where the sound lies.
+
+The table is a pandas frame on audformat's segmented index (`file`, `start`, `end`), the shape that the field's tools
+exchange. `file` is relative to the corpus's root, with forward slashes; an `end` of NaT means the whole file.
+"""
+
+import hashlib
+import importlib
+import pkgutil
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import audformat
+import pandas as pd
+
+from affetto import audio
+from affetto.errors import CorpusError
+
+
+@dataclass(frozen=True)
+class CorpusInfo:
+    """What can be said of a corpus without having it.
+
+    Args:
+        name: as used on the command line.
+        title: the corpus's full name.
+        language: ISO 639-3 codes, or "any".
+        licence: SPDX id or the licence's own name.
+        source: where its owner offers it.
+        citation: the paper to cite.
+        layout: paths below the root that make a folder this corpus, as shown when it is not found.
+        categories: expected number of utterances per category; empty if unknown.
+        speakers: speaker id -> (sex, age); empty if unknown.
+    """
+
+    name: str
+    title: str
+    language: str
+    licence: str
+    source: str
+    citation: str
+    layout: tuple[str, ...]
+    categories: dict[str, int] = field(default_factory=dict)
+    speakers: dict[str, tuple[str, int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A corpus on disk: its table and its root. Does not hold audio; `recording` reads it.
+
+    Args:
+        info: what is known of the corpus.
+        root: folder that `file` is relative to.
+        table: one row an utterance on audformat's index (`file`, `start`, `end`), with at least the column `emotion`
+            (category) and `speaker`; other columns are the corpus's own.
+    """
+
+    info: CorpusInfo
+    root: Path
+    table: pd.DataFrame
+
+    def __post_init__(self) -> None:
+        missing = {"emotion", "speaker"} - set(self.table.columns)
+        assert not missing, f"corpus table lacks {missing}"
+        assert audformat.is_segmented_index(self.table.index), "corpus table is not on audformat's segmented index"
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @property
+    def name(self) -> str:
+        """The corpus's name on the command line."""
+        return self.info.name
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """The emotions that occur, sorted."""
+        return tuple(sorted(self.table["emotion"].dropna().unique()))
+
+    @property
+    def speakers(self) -> tuple[str, ...]:
+        """The speakers that occur, sorted."""
+        return tuple(sorted(self.table["speaker"].dropna().unique()))
+
+    def path(self, file: str) -> Path:
+        """Where the audio of an index entry lies."""
+        return self.root / file
+
+    def recording(self, row: int) -> audio.Recording:
+        """The sound of one utterance.
+
+        Raises:
+            AudioError: if it cannot be heard.
+        """
+        file, start, end = self.table.index[row]
+        stop = None if pd.isna(end) else end.total_seconds()
+        return audio.read(self.path(file), name=file, start=start.total_seconds(), end=stop)
+
+    def select(self, mask: "pd.Series[bool]") -> "Corpus":
+        """The corpus with only the rows where `mask` is true."""
+        return replace(self, table=self.table[mask.to_numpy()])
+
+    def manifest_sha256(self) -> str:
+        """SHA-256 over the names, times, labels, speakers and audio bytes of all utterances, in order of name.
+
+        Two copies of a corpus with the same manifest give the same folds and the same sound.
+
+        Raises:
+            CorpusError: if an audio file is missing.
+        """
+        digest = hashlib.sha256()
+        table = self.table.sort_index()
+        hashes = self.file_hashes()
+        labels = table[["emotion", "speaker"]].itertuples(index=False)
+        for (file, start, end), row in zip(table.index, labels, strict=True):
+            seconds = "" if pd.isna(end) else f"{end.total_seconds():.6f}"
+            emotion, speaker = ("" if pd.isna(value) else value for value in row)
+            line = f"{file},{start.total_seconds():.6f},{seconds},{emotion},{speaker},{hashes[file]}\n"
+            digest.update(line.encode())
+        return digest.hexdigest()
+
+    def file_hashes(self) -> dict[str, str]:
+        """SHA-256 of each audio file's bytes.
+
+        Raises:
+            CorpusError: if an audio file is missing.
+        """
+        return {file: self._file_sha256(file) for file in self.table.index.get_level_values("file").unique()}
+
+    def _file_sha256(self, file: str) -> str:
+        path = self.path(file)
+        if not path.is_file():
+            raise CorpusError(f"{self.name}: {path} is missing; `affetto corpora check` lists all such files")
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+Reader = Callable[[Path], Corpus]
+NameLabel = Callable[[str], tuple[str, str] | None]
+"""From a file's name, without its ending, to the (emotion, speaker) that it states; None if it is not this corpus's."""
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A corpus that Affetto can read.
+
+    Args:
+        info: what it is.
+        read: from a path to the corpus.
+        label_from_name: what a file's name states, for corpora whose names are their labels.
+    """
+
+    info: CorpusInfo
+    read: Reader
+    label_from_name: NameLabel | None = None
+
+
+REGISTRY: dict[str, Registered] = {}
+
+
+def register(info: CorpusInfo, *, label_from_name: NameLabel | None = None) -> Callable[[Reader], Reader]:
+    """Decorator: enter a reader under its corpus's name."""
+
+    def enter(read: Reader) -> Reader:
+        assert info.name not in REGISTRY, f"two corpora are called {info.name}"
+        REGISTRY[info.name] = Registered(info, read, label_from_name)
+        return read
+
+    return enter
+
+
+def load() -> None:
+    """Import every file in this folder, so that each corpus has entered itself in `REGISTRY`."""
+    for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
+        importlib.import_module(f"{__package__}.{module.name}")
+
+
+def not_found(info: CorpusInfo, root: Path, what: str) -> CorpusError:
+    """The error for a folder that is not this corpus, with the layout that was expected."""
+    return CorpusError(f"{info.name}: {what} under {root}; expected e.g. {', '.join(info.layout)}")

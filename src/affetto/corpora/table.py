@@ -1,0 +1,130 @@
+"""Your own recordings: any table of labels, as CSV in the shape of audformat.
+
+    file,start,end,emotion,speaker
+    calls/monday.wav,0.0,3.2,anger,anna
+    calls/monday.wav,3.2,5.9,neutral,ben
+
+Only `file` and `emotion` are needed. Without `start` and `end` an utterance is the whole file; without `speaker` nobody
+is known, and a protocol that keeps speakers apart refuses the corpus. Further columns are kept, as text. Files are
+relative to the table's folder, or absolute. Commas, semicolons (Excel in much of Europe) and tabs separate columns.
+"""
+
+import csv
+import io
+import math
+from pathlib import Path
+
+import audformat
+import pandas as pd
+
+from affetto import labels
+from affetto.corpora.base import Corpus, CorpusInfo, register
+from affetto.errors import CorpusError
+
+INFO = CorpusInfo(
+    name="table",
+    title="A table of your own recordings (CSV)",
+    language="any",
+    licence="that of your recordings",
+    source="your own",
+    citation="your own",
+    layout=("labels.csv with the columns file, emotion and, if known, start, end, speaker",),
+)
+
+SEPARATORS = ",;\t"
+
+
+@register(INFO)
+def read(path: Path) -> Corpus:
+    """The corpus that a CSV file describes.
+
+    Times are seconds ("1.5"; with semicolons also "1,5") or audformat's ("0 days 00:00:01.5"); an empty end is the end
+    of the file. Emotions are brought to their canonical names (`labels.canonical`); speakers stay as written.
+
+    Args:
+        path: the CSV, UTF-8 with or without a byte-order mark.
+
+    Returns:
+        The corpus; its root is the table's folder. Whether the files exist is for `corpora.check` to say.
+
+    Raises:
+        CorpusError: if the table cannot be read, lacks a column, has no rows, or a row is incomplete, ends before it
+            starts or repeats another. Rows are counted as in a spreadsheet: the first under the header is row 2.
+    """
+    columns, rows = _cells(path)
+    for needed in ("file", "emotion"):
+        if needed not in columns:
+            raise CorpusError(f"table: {path} has no column '{needed}'; found {', '.join(columns)}")
+    seen: dict[tuple[str, float, float | None], int] = {}
+    kept: list[dict[str, str | None]] = []
+    for number, row in rows:
+        where = f"table: {path}, row {number}"
+        for needed in ("file", "emotion"):
+            if not row[needed]:
+                raise CorpusError(f"{where}: {needed} is empty; fill it in or remove the row")
+        file = row["file"].replace("\\", "/")
+        start = _seconds(row.get("start", ""), where) or 0.0
+        end = _seconds(row.get("end", ""), where)
+        if end is not None and end <= start:
+            raise CorpusError(f"{where}: ends at {end:g} s, not after its start at {start:g} s")
+        if (earlier := seen.setdefault((file, start, end), number)) != number:
+            raise CorpusError(f"{where} repeats row {earlier}: {file} from {start:g} s; keep one of them")
+        speaker = row.get("speaker") or None
+        kept.append({**row, "emotion": labels.canonical(row["emotion"]), "speaker": speaker})
+    if not kept:
+        raise CorpusError(f"table: {path} has a header but no rows; expected one row an utterance")
+    files, starts, ends = zip(*seen, strict=True)
+    index = audformat.segmented_index(
+        list(files),
+        pd.to_timedelta(list(starts), unit="s"),
+        pd.to_timedelta([math.nan if end is None else end for end in ends], unit="s"),
+    )
+    others = [column for column in columns if column not in ("file", "start", "end", "emotion", "speaker")]
+    data = {column: [row[column] for row in kept] for column in ("emotion", "speaker", *others)}
+    return Corpus(INFO, path.parent, pd.DataFrame(data, index=index, dtype=object))
+
+
+def _cells(path: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
+    """The column names, and every row with its number in the file; all cells are stripped text."""
+    if not path.is_file():
+        raise CorpusError(f"table: {path} is not a file; expected e.g. {INFO.layout[0]}")
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise CorpusError(f"table: {path} is not UTF-8 text; save it as 'CSV UTF-8'") from error
+    separator = max(SEPARATORS, key=text.split("\n", 1)[0].count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    lines: list[tuple[int, list[str]]] = []
+    try:
+        for cells in reader:
+            cells = [cell.strip() for cell in cells]
+            if any(cells):
+                lines.append((reader.line_num, cells))
+    except csv.Error as error:
+        raise CorpusError(f"table: {path}, row {reader.line_num}: not CSV ({error})") from error
+    if not lines:
+        raise CorpusError(f"table: {path} is empty; expected e.g. {INFO.layout[0]}")
+    columns = lines[0][1]
+    if len(set(columns)) < len(columns):
+        raise CorpusError(f"table: {path} names a column twice; found {', '.join(columns)}")
+    for number, cells in lines[1:]:
+        if len(cells) != len(columns):
+            found = f"{len(cells)} cells; expected {len(columns)}, for {', '.join(columns)}"
+            raise CorpusError(f"table: {path}, row {number}: has {found}")
+    return columns, [(number, dict(zip(columns, cells, strict=True))) for number, cells in lines[1:]]
+
+
+def _seconds(cell: str, where: str) -> float | None:
+    """Seconds in a cell; None if it is empty."""
+    if cell in ("", "NaT"):
+        return None
+    try:
+        seconds = float(cell.replace(",", "."))
+    except ValueError:
+        try:
+            seconds = pd.Timedelta(cell).total_seconds()
+        except ValueError as error:
+            raise CorpusError(f"{where}: '{cell}' is not a time; expected seconds such as 1.5") from error
+    if not 0 <= seconds < math.inf:
+        raise CorpusError(f"{where}: '{cell}' is not a time; expected seconds from 0 on")
+    return seconds

@@ -1,0 +1,148 @@
+"""A corpus as a model sees it: cached features and targets, dealt out in batches of similar length."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from affetto import audio
+from affetto.batch import Batch, Padded, by_length, pad
+from affetto.cache import FeatureCache
+from affetto.corpora.base import Corpus
+from affetto.device import Precision, autocast, use_bf16
+from affetto.models.base import SpeechModel
+from affetto.tasks import Categories
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, how many are done, and how many there are."""
+
+MEMORY = 2 * 2**30
+"""Bytes of features that a `Features` keeps in memory; the rest is read from the cache each time."""
+CHUNK = 16
+"""Clips whose features are computed together."""
+
+
+def no_progress(what: str, done: int, total: int) -> None:
+    """Tell nobody."""
+
+
+class Features:
+    """Features and targets of a corpus's utterances, read from the cache as they are needed.
+
+    Args:
+        corpus: whose utterances.
+        model: whose streams are listened through.
+        task: gives the targets.
+        cache: where features are kept.
+        device: where missing ones are computed.
+        precision: in which they are computed; part of their key.
+        progress: told of each computed clip.
+
+    Raises:
+        AudioError: if a clip cannot be heard.
+        CorpusError: if an emotion is not one of the task's classes.
+    """
+
+    def __init__(
+        self,
+        corpus: Corpus,
+        model: SpeechModel,
+        task: Categories,
+        *,
+        cache: FeatureCache,
+        device: torch.device,
+        precision: Precision = "auto",
+        progress: Progress = no_progress,
+    ) -> None:
+        self.corpus = corpus
+        self.targets = task.targets(corpus.table["emotion"].tolist())
+        self.cache = cache
+        dtype = "bf16" if use_bf16(device, precision) else "fp32"
+        self._fingerprints = {
+            name: f"{stream.fingerprint} {dtype} {audio.RESAMPLER}" for name, stream in model.streams.items()
+        }
+        self._keys = _content_keys(corpus)
+        self._memory: dict[tuple[int, str], Tensor] = {}
+        self._memory_bytes = 0
+        self._compute_missing(model, device, precision, progress)
+        self.lengths = [max(len(self.get(i, name)) for name in self._fingerprints) for i in range(len(corpus))]
+
+    def __len__(self) -> int:
+        return len(self.corpus)
+
+    def get(self, row: int, stream: str) -> Tensor:
+        """What a stream made of an utterance, (T, D)."""
+        held = self._memory.get((row, stream))
+        if held is not None:
+            return held
+        path = self.cache.path(self._fingerprints[stream], self._keys[row])
+        features = self.cache.load(path)
+        if features is None:
+            raise RuntimeError(f"{path} vanished from the cache while it was in use")
+        size = features.numel() * features.element_size()
+        if self._memory_bytes + size <= MEMORY:
+            self._memory[row, stream] = features
+            self._memory_bytes += size
+        return features
+
+    def batch(self, rows: Sequence[int]) -> Batch:
+        """The features and targets of some utterances."""
+        streams = {name: pad([self.get(row, name) for row in rows]) for name in self._fingerprints}
+        return Batch(streams, self.targets[list(rows)])
+
+    def rows(self, speakers: Sequence[str]) -> list[int]:
+        """The utterances of some speakers, as row numbers."""
+        wanted = self.corpus.table["speaker"].isin(list(speakers))
+        return [row for row, yes in enumerate(wanted) if yes]
+
+    def _compute_missing(
+        self, model: SpeechModel, device: torch.device, precision: Precision, progress: Progress
+    ) -> None:
+        paths = {
+            name: [self.cache.path(key, content) for content in self._keys] for name, key in self._fingerprints.items()
+        }
+        missing = [i for i in range(len(self)) if any(not paths[name][i].exists() for name in paths)]
+        for done in range(0, len(missing), CHUNK):
+            rows = missing[done : done + CHUNK]
+            waveforms = pad([torch.from_numpy(self.corpus.recording(row).waveform) for row in rows]).to(device)
+            for name, stream in model.streams.items():
+                with torch.no_grad(), autocast(device, precision):
+                    features: Padded = stream.to(device)(waveforms)
+                for row, sequence in zip(rows, features.unbind(), strict=True):
+                    self.cache.save(self._fingerprints[name], self._keys[row], sequence.float().cpu())
+            progress("features", done + len(rows), len(missing))
+
+
+def shuffled_batches(
+    lengths: Sequence[int], size: int, *, generator: torch.Generator, pool: int = 8
+) -> Iterator[list[int]]:
+    """Batches in random order of clips that are alike in length but otherwise random.
+
+    Args:
+        lengths: of each clip.
+        size: clips a batch.
+        generator: where the randomness comes from.
+        pool: batches' worth of random clips among which neighbours in length are batched.
+
+    Yields:
+        Indices into `lengths`; each exactly once over all batches.
+    """
+    order = torch.randperm(len(lengths), generator=generator).tolist()
+    batches = []
+    for first in range(0, len(order), pool * size):
+        part = order[first : first + pool * size]
+        batches += [[part[i] for i in batch] for batch in by_length([lengths[i] for i in part], size)]
+    for position in torch.randperm(len(batches), generator=generator).tolist():
+        yield batches[position]
+
+
+def _content_keys(corpus: Corpus) -> list[str]:
+    """A key a row: the hash of the audio file's bytes and of the stretch."""
+    hashes = corpus.file_hashes()
+    keys = []
+    for file, start, end in corpus.table.index:
+        stretch = f"{start.total_seconds():.6f}-{'' if pd.isna(end) else f'{end.total_seconds():.6f}'}"
+        keys.append(hashlib.sha256(f"{hashes[file]} {stretch}".encode()).hexdigest())
+    return keys

@@ -1,0 +1,45 @@
+"""Where the numbers are crunched, and in which precision."""
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Literal
+
+import torch
+
+from affetto.errors import ConfigError
+
+Device = Literal["auto", "cpu", "cuda", "mps"]
+Precision = Literal["auto", "fp32", "bf16"]
+
+
+def choose(device: str = "auto") -> torch.device:
+    """The device called `device`; "auto" is the fastest that is there.
+
+    Raises:
+        ConfigError: if that device is not there.
+    """
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if device == "auto":
+        return torch.device("cuda" if available["cuda"] else "mps" if available["mps"] else "cpu")
+    if device not in available:
+        raise ConfigError(f"--device {device}: expected auto, cpu, cuda or mps")
+    if not available[device]:
+        there = ", ".join(name for name, yes in available.items() if yes)
+        raise ConfigError(f"--device {device}: not available here; available: {there}")
+    return torch.device(device)
+
+
+def use_bf16(device: torch.device, precision: Precision = "auto") -> bool:
+    """Whether to compute in bfloat16: as asked, or ("auto") where the hardware multiplies it faster than float32."""
+    if precision != "auto":
+        return precision == "bf16"
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    # On other processors bf16 is emulated and slower than fp32.
+    return device.type == "cpu" and bool(torch.cpu._is_avx512_bf16_supported())
+
+
+def autocast(device: torch.device, precision: Precision = "auto") -> AbstractContextManager[Any]:
+    """Context in which networks run in the chosen precision."""
+    if use_bf16(device, precision):
+        return torch.autocast(device.type, dtype=torch.bfloat16)
+    return nullcontext()

@@ -1,0 +1,1 @@
+"""Encoders: sequences in, contextual sequences out; parts of models, trained or frozen."""

@@ -1,0 +1,159 @@
+"""The first layers of Whisper's encoder, on the clip's own length.
+
+Whisper (Radford et al., 2022, arXiv:2212.04356) pads every clip to 30 s; a clip of 3 s then costs ten times what it
+should. Here the positions are cut instead: frames go through the two convolutions and the first layers at the clip's
+own length, padded frames are masked, and clips beyond 30 s go through in pieces of 30 s. The layers themselves are
+those of transformers (Apache-2.0); OpenAI's weights are MIT.
+
+Differs from the original: no padding to 30 s, fewer layers, and no final layer norm, which belongs to the last layer.
+"""
+
+import json
+from pathlib import Path
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, model_validator
+from safetensors import safe_open
+from torch import Tensor, nn
+
+from affetto.batch import Padded, ceil_divide, extend
+from affetto.config import Settings
+from affetto.errors import CheckpointError
+from affetto.frontend import NamedFrontEnd
+from affetto.hub import fetch
+
+
+class WhisperSettings(Settings):
+    """Which part of which Whisper encoder, and what is read from it."""
+
+    name: Literal["whisper"] = "whisper"
+    weights: str | None = None
+    """Folder or hub id of a Whisper model in transformers' format; None: the layers inside the shipped model."""
+    outputs: tuple[int, ...] = (3,)
+    """Layers whose states are given, concatenated; 1 is the first. Layers above the highest are not built."""
+    trainable: bool = False
+    """Fine-tune the encoder; otherwise it is frozen and its states are cached."""
+    front_end: NamedFrontEnd = Field(default="whisper80", validate_default=True)
+    width: int = 512
+    heads: int = 8
+    inner: int = 2048
+    positions: int = 1500
+    """Longest piece that is encoded at once; 1500 is 30 s."""
+
+    @model_validator(mode="after")
+    def _check_outputs(self) -> "WhisperSettings":
+        if not self.outputs or min(self.outputs) < 1:
+            raise ValueError("outputs are layer numbers from 1")
+        return self
+
+    @property
+    def layers(self) -> int:
+        """Layers that are built."""
+        return max(self.outputs)
+
+
+class Whisper(nn.Module):
+    """Whisper log-mel frames (B, T, 80) to states (B, ceil(T / 2), width x outputs)."""
+
+    def __init__(self, settings: WhisperSettings) -> None:
+        from transformers import WhisperConfig
+        from transformers.models.whisper.modeling_whisper import WhisperEncoderLayer
+
+        super().__init__()
+        self.outputs = settings.outputs
+        self.width = settings.width * len(settings.outputs)
+        width = settings.width
+        config = WhisperConfig(
+            d_model=width,
+            encoder_layers=settings.layers,
+            encoder_attention_heads=settings.heads,
+            encoder_ffn_dim=settings.inner,
+            attn_implementation="sdpa",
+        )
+        # Named as in transformers' checkpoints, so that their tensors load as they are.
+        self.conv1 = nn.Conv1d(settings.front_end.n_mels, width, kernel_size=3, padding=1)
+        self.conv2 = nn.Conv1d(width, width, kernel_size=3, stride=2, padding=1)
+        self.embed_positions = nn.Embedding(settings.positions, width)
+        self.layers = nn.ModuleList(WhisperEncoderLayer(config) for _ in range(settings.layers))
+
+    def forward(self, frames: Padded) -> Padded:
+        """States of the chosen layers.
+
+        Args:
+            frames: log-mel, (B, T, n_mels).
+
+        Returns:
+            (B, ceil(T / 2), width x outputs): the states of each layer in `outputs`, side by side.
+        """
+        x = F.gelu(self.conv1(frames.values.transpose(1, 2))).transpose(1, 2)  # (B, T, D)
+        x = frames.with_values(x).values
+        # float32 from here on: in bf16 the sums along the residual stream would lose what small states carry.
+        x = F.gelu(self.conv2(x.transpose(1, 2))).transpose(1, 2).float()  # (B, ceil(T / 2), D)
+        states = Padded(x, ceil_divide(frames.lengths, 2))
+        if x.shape[1] <= self.embed_positions.num_embeddings:
+            return self._contextualise(states)
+        return self._in_pieces(states)
+
+    def _contextualise(self, states: Padded) -> Padded:
+        x = states.values + self.embed_positions.weight[: states.values.shape[1]]
+        mask = None if states.is_full else states.mask[:, None, None, :]  # (B, 1, 1, T)
+        kept: list[Tensor] = []
+        for number, layer in enumerate(self.layers, start=1):
+            x = layer(x, mask)
+            kept += [x] * self.outputs.count(number)
+        return states.with_values(torch.cat(kept, dim=-1))
+
+    def _in_pieces(self, states: Padded) -> Padded:
+        """Clips longer than the positions, encoded piece by piece as if the pieces were clips."""
+        size = self.embed_positions.num_embeddings
+        pieces = extend(states.values, size).reshape(len(states), -1, size, states.values.shape[-1])  # (B, P, size, D)
+        starts = size * torch.arange(pieces.shape[1], device=states.lengths.device)
+        lengths = (states.lengths[:, None] - starts).clamp(0, size).flatten()  # (B * P,)
+        real = lengths > 0
+        encoded = self._contextualise(Padded(pieces.flatten(0, 1)[real], lengths[real])).values
+        whole = encoded.new_zeros(len(lengths), size, encoded.shape[-1])
+        whole[real] = encoded
+        joined = whole.reshape(len(states), -1, whole.shape[-1])[:, : states.values.shape[1]]
+        return Padded(joined, states.lengths)
+
+
+def resolve(settings: WhisperSettings) -> WhisperSettings:
+    """The settings with the sizes that the weights in `settings.weights` have.
+
+    Raises:
+        CheckpointError: if there is no Whisper model at that folder or hub id.
+    """
+    if settings.weights is None:
+        return settings
+    config = json.loads(fetch(settings.weights, "config.json").read_text())
+    return settings.model_copy(
+        update={
+            "width": config["d_model"],
+            "heads": config["encoder_attention_heads"],
+            "inner": config["encoder_ffn_dim"],
+            "positions": config["max_source_positions"],
+            "front_end": settings.front_end.model_copy(update={"n_mels": config["num_mel_bins"]}),
+        }
+    )
+
+
+def load_weights(encoder: Whisper, source: Path) -> None:
+    """Fill the encoder from a safetensors file of a Whisper model or of a checkpoint of ours.
+
+    Raises:
+        CheckpointError: if the file lacks one of the encoder's tensors or has one of another shape.
+    """
+    wanted = encoder.state_dict()
+    with safe_open(source, framework="pt") as file:
+        stored = {key.rpartition("encoder.")[2]: key for key in file.keys() if "encoder." in key}  # noqa: SIM118
+        missing = sorted(set(wanted) - set(stored))
+        if missing:
+            raise CheckpointError(f"{source}: lacks {len(missing)} tensors of Whisper's encoder, such as {missing[0]}")
+        tensors = {name: file.get_tensor(stored[name]).float() for name in wanted}
+    for name, tensor in tensors.items():
+        if tensor.shape != wanted[name].shape:
+            expected = tuple(wanted[name].shape)
+            raise CheckpointError(f"{source}: {name} is {tuple(tensor.shape)}, expected {expected}")
+    encoder.load_state_dict(tensors)

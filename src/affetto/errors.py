@@ -1,0 +1,51 @@
+"""The errors that a user can meet, as a tree.
+
+    AffettoError
+    |-- AudioError        a recording that cannot be heard: missing, not audio, truncated, empty, silent, ...
+    |-- CorpusError       a folder or table that is not the corpus that it was said to be
+    |-- ProtocolError     a split that cannot be made from this corpus
+    |-- ConfigError       a setting that does not exist or has a wrong value
+    `-- CheckpointError   a model folder that is incomplete, damaged or gives other answers than it should
+
+Every message says what went wrong, what was found, what was expected and what to do, in one line.
+"""
+
+from typing import Literal
+
+AudioReason = Literal["missing", "undecodable", "truncated", "empty", "too_short", "silent", "not_finite"]
+
+
+class AffettoError(Exception):
+    """Base of every error that Affetto raises on purpose; its text is one line for the user."""
+
+
+class AudioError(AffettoError):
+    """A recording that cannot be heard.
+
+    Args:
+        source: the file's name as the user gave it.
+        reason: the kind of fault, for code that counts faults.
+        detail: what was found and what was expected.
+    """
+
+    def __init__(self, source: str, reason: AudioReason, detail: str) -> None:
+        super().__init__(f"{source}: {detail}")
+        self.source = source
+        self.reason: AudioReason = reason
+        self.detail = detail
+
+
+class CorpusError(AffettoError):
+    """A folder or table that is not the corpus that it was said to be."""
+
+
+class ProtocolError(AffettoError):
+    """A split that cannot be made from this corpus."""
+
+
+class ConfigError(AffettoError):
+    """A setting that does not exist or has a wrong value."""
+
+
+class CheckpointError(AffettoError):
+    """A model folder that is incomplete, damaged or gives other answers than it should."""

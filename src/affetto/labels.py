@@ -1,0 +1,58 @@
+"""The names of emotions: one spelling each, whatever a corpus calls them.
+
+Categories are lower-case English nouns. A corpus file maps its own codes to them; nothing else in the package knows a
+corpus's codes.
+"""
+
+CATEGORIES = (
+    "anger",
+    "boredom",
+    "calm",
+    "contempt",
+    "disgust",
+    "excitement",
+    "fear",
+    "frustration",
+    "happiness",
+    "neutral",
+    "other",
+    "sadness",
+    "surprise",
+)
+"""Every category that a corpus may carry, sorted. Models keep their classes in this (alphabetical) order."""
+
+SYNONYMS = {
+    "angry": "anger",
+    "bored": "boredom",
+    "disgusted": "disgust",
+    "excited": "excitement",
+    "afraid": "fear",
+    "anxiety": "fear",
+    "fearful": "fear",
+    "frustrated": "frustration",
+    "happy": "happiness",
+    "joy": "happiness",
+    "sad": "sadness",
+    "surprised": "surprise",
+}
+"""Other words that users write for a category."""
+
+
+def canonical(name: str) -> str:
+    """The category meant by a user's word.
+
+    Args:
+        name: a category or a common synonym, in any case.
+
+    Returns:
+        The category; a word that is neither comes back stripped and in lower case, so that a table of a user's own
+        may use classes of its own.
+
+    Example:
+        >>> canonical(" Happy")
+        'happiness'
+        >>> canonical("irony")
+        'irony'
+    """
+    word = name.strip().lower()
+    return SYNONYMS.get(word, word)

@@ -1,0 +1,216 @@
+"""Blocks that several networks share: transformer layers, positions, activations, a fitted standardisation."""
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from affetto.batch import Padded, ceil_divide, extend
+
+Activation = Literal["gelu", "swish", "relu"]
+_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"gelu": F.gelu, "swish": F.silu, "relu": F.relu}
+
+
+class TransformerLayer(nn.Module):
+    """A post-norm transformer layer whose queries may look at another sequence than their own.
+
+    With the sequence itself as memory this is BERT's layer (Devlin et al., 2018), eqs. (6) to (9) of the first paper;
+    with another sequence as memory it is the first paper's fusion layer, eq. (10).
+
+    Args:
+        width: of queries, memory and output.
+        heads: attention heads; must divide `width`.
+        inner: width of the feed-forward layer.
+        activation: of the feed-forward layer.
+        dropout: after attention and feed-forward.
+        attention_dropout: on attention probabilities.
+        eps: of the layer norms.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        *,
+        inner: int,
+        activation: Activation = "gelu",
+        dropout: float = 0.1,
+        attention_dropout: float = 0.1,
+        eps: float = 1e-12,
+    ) -> None:
+        super().__init__()
+        assert width % heads == 0, f"{heads} heads do not divide width {width}"
+        self.heads = heads
+        self.activation = _ACTIVATIONS[activation]
+        self.attention_dropout = attention_dropout
+        self.query, self.key, self.value = (nn.Linear(width, width) for _ in range(3))
+        self.output = nn.Linear(width, width)
+        self.attention_norm = nn.LayerNorm(width, eps=eps)
+        self.inner = nn.Linear(width, inner)
+        self.outer = nn.Linear(inner, width)
+        self.output_norm = nn.LayerNorm(width, eps=eps)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, queries: Padded, memory: Padded) -> Padded:
+        """The queries, each with what it took from the memory's real positions.
+
+        Args:
+            queries: (B, T, D).
+            memory: (B, S, D).
+
+        Returns:
+            (B, T, D) on the queries' lengths.
+        """
+        x = queries.values
+        x = self.attention_norm(x + self.dropout(self._attend(x, memory)))
+        x = self.output_norm(x + self.dropout(self.outer(self.activation(self.inner(x)))))
+        return queries.with_values(x)
+
+    def _attend(self, x: Tensor, memory: Padded) -> Tensor:
+        def split(y: Tensor) -> Tensor:
+            return y.reshape(*y.shape[:2], self.heads, -1).transpose(1, 2)  # (B, heads, T, D / heads)
+
+        mask = None if memory.is_full else memory.mask[:, None, None, :]  # (B, 1, 1, S)
+        attended = F.scaled_dot_product_attention(
+            split(self.query(x)),
+            split(self.key(memory.values)),
+            split(self.value(memory.values)),
+            attn_mask=mask,
+            dropout_p=self.attention_dropout if self.training else 0.0,
+        )
+        merged: Tensor = self.output(attended.transpose(1, 2).flatten(2))  # (B, T, D)
+        return merged
+
+
+class Standardize(nn.Module):
+    """Features to mean 0 and deviation 1 of the training data; fitted once, then constant.
+
+    Args:
+        width: number of features.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(width))
+        self.register_buffer("deviation", torch.ones(width))
+
+    @torch.no_grad()
+    def fit(self, features: Iterable[Tensor]) -> None:
+        """Take mean and (biased) deviation from the rows of training features, each (n, width)."""
+        rows = torch.cat([part.double() for part in features])
+        self.mean.copy_(rows.mean(dim=0))
+        # A feature that never changes carries nothing; dividing by 1 keeps it at zero.
+        deviation = rows.std(dim=0, correction=0)
+        self.deviation.copy_(torch.where(deviation > 0, deviation, 1.0))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(..., width) -> (..., width)."""
+        return (features - self.mean) / self.deviation
+
+
+def sinusoids(length: int, width: int, *, device: torch.device | None = None) -> Tensor:
+    """Sinusoidal positions, sine on even and cosine on odd dimensions (Vaswani et al., 2017, section 3.5).
+
+    Returns:
+        (length, width) in -1..1.
+    """
+    positions = torch.arange(length, device=device, dtype=torch.float32)[:, None]
+    scale = torch.exp(torch.arange(0, width, 2, device=device, dtype=torch.float32) * (-math.log(10_000.0) / width))
+    table = torch.zeros(length, width, device=device)
+    table[:, 0::2] = torch.sin(positions * scale)
+    table[:, 1::2] = torch.cos(positions * scale)[:, : width // 2]
+    return table
+
+
+def initialise_bert(module: nn.Module) -> None:
+    """BERT's initialisation: weights N(0, 0.02), biases zero, layer norms one and zero; for `Module.apply`."""
+    if isinstance(module, nn.Linear):
+        nn.init.normal_(module.weight, std=0.02)
+        nn.init.zeros_(module.bias)
+
+
+class Classifier(nn.Linear):
+    """The last linear layer: features to logits, in float32 whatever precision the network runs in."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, D) -> logits (B, K)."""
+        with torch.autocast(features.device.type, enabled=False):
+            return super().forward(features.float())
+
+
+class ConvBlock(nn.Module):
+    """One convolution block of the first paper (section 3.2, Table 1) without its pooling.
+
+    3 x 3 convolution, layer norm over the channels of each time-frequency point, Swish. Normalising each point apart
+    keeps the answer free of padding and of other clips.
+
+    Args:
+        inputs: channels in.
+        channels: channels out.
+    """
+
+    def __init__(self, inputs: int, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(inputs, channels, kernel_size=3, padding=1)
+        self.norm = nn.LayerNorm(channels)
+
+    def forward(self, maps: Padded) -> Padded:
+        """(B, T, F, inputs) -> (B, T, F, channels)."""
+        # Channels last: the layer norm then runs over contiguous memory, and bf16 convolutions are at their fastest.
+        x = self.conv(maps.values.permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last))
+        return Padded(F.silu(self.norm(x.permute(0, 2, 3, 1))), maps.lengths)  # (B, T, F, C)
+
+
+def max_pool(maps: Padded, stride: int) -> Padded:
+    """Maximum over stride x stride windows of time and frequency.
+
+    A last window that a clip only partly fills counts, over its real frames alone; bands that fill no window are
+    dropped.
+
+    Args:
+        maps: (B, T, F, C).
+        stride: size of the window.
+
+    Returns:
+        (B, ceil(T / stride), F // stride, C), zero beyond each clip's length.
+    """
+    lowest = torch.finfo(maps.values.dtype).min
+    x = extend(maps.values, stride, fill=lowest)
+    if not maps.is_full:
+        # Only the window across a clip's end mixes real and padded frames; those wholly beyond it are zeroed below.
+        beyond = maps.lengths[:, None] + torch.arange(stride - 1, device=x.device)  # (B, stride - 1)
+        partial = beyond < stride * ceil_divide(maps.lengths, stride)[:, None]
+        clip = torch.arange(len(maps), device=x.device)[:, None].expand_as(beyond)
+        x = x.index_put((clip[partial], beyond[partial]), x.new_tensor(lowest))
+    pooled = F.max_pool2d(x.permute(0, 3, 1, 2), stride).permute(0, 2, 3, 1)
+    return Padded(pooled, ceil_divide(maps.lengths, stride)).zeroed()
+
+
+class ConvStack(nn.Module):
+    """The first paper's four convolution blocks with the poolings between them, not the last one.
+
+    Args:
+        channels: of each block.
+        strides: of the pooling after each block but the last.
+    """
+
+    def __init__(self, channels: tuple[int, ...] = (64, 128, 256, 512), strides: tuple[int, ...] = (4, 4, 4)) -> None:
+        super().__init__()
+        self.strides = strides
+        self.blocks = nn.ModuleList(
+            ConvBlock(inputs, outputs) for inputs, outputs in zip((1, *channels), channels, strict=False)
+        )
+
+    def forward(self, log_mel: Padded) -> Padded:
+        """(B, T, M) -> (B, T / 64, M / 64, channels[-1])."""
+        maps = Padded(log_mel.values[..., None], log_mel.lengths)
+        for block, stride in zip(self.blocks, self.strides, strict=False):
+            maps = max_pool(block(maps), stride)
+        last: Padded = self.blocks[-1](maps)
+        return last.zeroed()

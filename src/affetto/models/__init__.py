@@ -1,0 +1,52 @@
+"""Models: one file an architecture, from streams of features to logits.
+
+Adding one is writing one file with the decorator `register`; it is found here by being in this folder.
+"""
+
+import difflib
+import importlib
+import pkgutil
+from collections.abc import Mapping
+from typing import Any
+
+from affetto.config import Settings, parse
+from affetto.errors import ConfigError
+from affetto.models.base import REGISTRY, ModelInfo, SpeechModel, Streams, register
+
+__all__ = ["ModelInfo", "SpeechModel", "Streams", "get", "names", "parse_settings", "register"]
+
+
+def names() -> tuple[str, ...]:
+    """The models that there are, sorted."""
+    _load()
+    return tuple(sorted(REGISTRY))
+
+
+def get(name: str) -> ModelInfo:
+    """The model called `name`.
+
+    Raises:
+        ConfigError: if there is none; the message lists the names.
+    """
+    _load()
+    if name not in REGISTRY:
+        near = difflib.get_close_matches(name, REGISTRY, n=1)
+        hint = f"; did you mean '{near[0]}'?" if near else ""
+        raise ConfigError(f"no model is called '{name}'; the models are {', '.join(names())}{hint}")
+    return REGISTRY[name]
+
+
+def parse_settings(content: Mapping[str, Any], *, source: str) -> Settings:
+    """Settings of the model that `content["name"]` names.
+
+    Raises:
+        ConfigError: if the name or a setting is unknown or wrong.
+    """
+    if "name" not in content:
+        raise ConfigError(f"{source}: the setting 'name' is required; the models are {', '.join(names())}")
+    return parse(get(str(content["name"])).build.Settings, content, source=source)
+
+
+def _load() -> None:
+    for module in pkgutil.iter_modules(__path__):
+        importlib.import_module(f"{__name__}.{module.name}")

@@ -1,0 +1,103 @@
+"""What every model is, and the register of models.
+
+A model listens through `streams`: modules without anything to train (a log-mel front end, a frozen encoder) that turn
+waveforms into (B, T, D). Training computes them once a clip and caches them; recognition runs them in place. What
+comes after them is the network proper, `forward`.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol, TypeVar
+
+from torch import Tensor, nn
+
+from affetto.batch import Padded
+from affetto.config import Settings
+
+Streams = Mapping[str, Padded]
+
+
+class Stream(Protocol):
+    """From waveforms to features that depend on the sound alone."""
+
+    @property
+    def width(self) -> int:
+        """Features a frame."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Text that is equal for streams of equal output."""
+
+    def __call__(self, waveforms: Padded) -> Padded:
+        """(B, N) at 16 kHz -> (B, T, width)."""
+
+
+class SpeechModel(nn.Module):
+    """Base of all models: waveforms to logits by way of streams.
+
+    Args:
+        streams: what the model listens through, by name.
+    """
+
+    Settings: ClassVar[type[Settings]]
+
+    def __init__(self, streams: Mapping[str, nn.Module]) -> None:
+        super().__init__()
+        self.streams = nn.ModuleDict(streams)
+
+    def listen(self, waveforms: Padded) -> Tensor:
+        """Logits (B, K) of waveforms (B, N) at 16 kHz."""
+        logits: Tensor = self({name: stream(waveforms) for name, stream in self.streams.items()})
+        return logits
+
+    def forward(self, streams: Streams) -> Tensor:
+        """Logits (B, K) of what the streams gave."""
+        raise TypeError(f"{type(self).__name__} does not define forward")
+
+    def fit_normalisation(self, streams: Iterable[Streams]) -> None:
+        """Take whatever statistics the model standardises with from the training data; most models have none."""
+
+    def load_pretrained(self) -> None:
+        """Fill the parts that the settings say begin from known weights; most models have none."""
+
+    @property
+    def trained_state(self) -> dict[str, Tensor]:
+        """Weights and buffers outside the streams: all that training changes."""
+        return {name: tensor for name, tensor in self.state_dict().items() if not name.startswith("streams.")}
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What can be said of a model without building it.
+
+    Args:
+        name: as used in experiments.
+        paper: where it comes from.
+        differs: how it differs from there, one reading a line.
+        build: the class; called with its settings and the number of classes.
+    """
+
+    name: str
+    paper: str
+    differs: tuple[str, ...]
+    build: type[SpeechModel]
+
+    def create(self, settings: Settings, n_classes: int) -> SpeechModel:
+        """A new model with random weights."""
+        build: Callable[[Any, int], SpeechModel] = self.build
+        return build(settings, n_classes)
+
+
+REGISTRY: dict[str, ModelInfo] = {}
+M = TypeVar("M", bound=type[SpeechModel])
+
+
+def register(name: str, *, paper: str, differs: tuple[str, ...] = ()) -> Callable[[M], M]:
+    """Decorator: enter a model class under its name."""
+
+    def enter(build: M) -> M:
+        assert name not in REGISTRY, f"two models are called {name}"
+        REGISTRY[name] = ModelInfo(name, paper, differs, build)
+        return build
+
+    return enter

@@ -1,0 +1,59 @@
+"""The first paper's convolutional network alone (Fusion-ConvBERT, section 3.2, Table 1, Figure 2).
+
+Four blocks of 3 x 3 convolution, layer norm and Swish with 64, 128, 256 and 512 maps, poolings of 4, 4, 4 and 2, a
+dense layer of 512 and a linear layer to the classes.
+"""
+
+from typing import Literal
+
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from affetto.batch import Padded
+from affetto.config import Settings
+from affetto.frontend import LogMel, NamedFrontEnd
+from affetto.layers import Classifier, ConvStack, max_pool
+from affetto.models.base import SpeechModel, Streams, register
+
+
+class CNNSettings(Settings):
+    """Settings of the CNN; the defaults are the paper's."""
+
+    name: Literal["cnn"] = "cnn"
+    front_end: NamedFrontEnd = Field(default="mel160", validate_default=True)
+    dense: int = 512
+    dropout: float = 0.0
+    """Before and after the dense layer; the paper has none."""
+
+
+@register(
+    "cnn",
+    paper="Fusion-ConvBERT (section 3.2, Table 1)",
+    differs=(
+        "clips are padded to the batch's longest and masked, not zero-padded to a fixed length",
+        "layer norm runs over the channels of each time-frequency point; the paper does not say over what",
+        "pooling takes the maximum; the paper does not say which",
+        "what time is left after the last pooling is averaged: Table 1's 1 x 1 x 512 holds for one length only",
+        "the dense layer ends in Swish, the paper's activation; Table 1 names none",
+    ),
+)
+class CNN(SpeechModel):
+    """Log-mel frames (B, T, 160) to logits (B, K)."""
+
+    Settings = CNNSettings
+
+    def __init__(self, settings: CNNSettings, n_classes: int) -> None:
+        super().__init__({"log_mel": LogMel(settings.front_end)})
+        self.stack = ConvStack()
+        self.dropout = nn.Dropout(settings.dropout)
+        bands = settings.front_end.n_mels // 128
+        self.dense = nn.Linear(512 * bands, settings.dense)
+        self.classifier = Classifier(settings.dense, n_classes)
+
+    def forward(self, streams: Streams) -> Tensor:
+        """Logits (B, K)."""
+        maps = max_pool(self.stack(streams["log_mel"]), 2)  # (B, T / 128, M / 128, 512)
+        pooled = Padded(maps.values.flatten(2), maps.lengths).mean()  # (B, 512)
+        logits: Tensor = self.classifier(self.dropout(F.silu(self.dense(self.dropout(pooled)))))
+        return logits

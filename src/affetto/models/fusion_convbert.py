@@ -1,0 +1,115 @@
+"""Fusion-ConvBERT (the first paper, section 3.4): a speech transformer and a CNN in parallel, fused by a transformer.
+
+Log-mel frames go through the convolution blocks (section 3.2) and through a speech transformer (section 3.3); both are
+projected to the fusion's width, and L' post-norm layers let the CNN's steps (queries) gather what the transformer heard
+(keys and values): "robustBERT", Figure 4b, the better of the paper's two arrangements.
+
+The paper's speech transformer is Mockingjay (`speech_bert`); the first layers of Whisper's encoder (`whisper`) may take
+its place.
+"""
+
+from typing import Literal
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from affetto.batch import Padded
+from affetto.config import Settings
+from affetto.encoders import whisper
+from affetto.encoders.frozen import Frozen
+from affetto.encoders.speech_bert import SpeechBert, SpeechBertSettings
+from affetto.encoders.whisper import Whisper, WhisperSettings
+from affetto.frontend import LogMel, NamedFrontEnd
+from affetto.layers import Classifier, ConvStack, TransformerLayer
+from affetto.models.base import SpeechModel, Streams, register
+from affetto.pretrained import encoder_weights
+
+
+class FusionSettings(Settings):
+    """Settings of the fusion; the defaults are the paper's."""
+
+    name: Literal["fusion_convbert"] = "fusion_convbert"
+    front_end: NamedFrontEnd = Field(default="mel160", validate_default=True)
+    encoder: SpeechBertSettings | WhisperSettings = Field(default=SpeechBertSettings(), discriminator="name")
+    width: int = 120
+    layers: int = 3
+    heads: int = 6
+    dropout: float = 0.1
+    attention_dropout: float = 0.3
+
+
+@register(
+    "fusion_convbert",
+    paper="Fusion-ConvBERT (section 3.4, Figure 4b)",
+    differs=(
+        "the CNN gives T / 64 steps of 1024 features (2 bands x 512 maps before the last pooling): eq. (5) is a "
+        "sequence, Table 1's last pooling is not",
+        "Q comes from the CNN, K and V from the speech transformer, as in Figure 4b and section 4.2.4; eq. (10) swaps "
+        "Q and K and cannot hold for sequences of two lengths",
+        "the projections to the fusion's width are 1 x 1 convolutions (linear layers); the paper names no kernel",
+        "each fusion layer's output is the next one's query and the memory stays; inner width 4 x 120; Swish",
+        "the last states are averaged over the real steps before the linear layer; the paper does not say how",
+        "clips are padded to the batch's longest and masked, not zero-padded to a fixed length",
+    ),
+)
+class FusionConvBERT(SpeechModel):
+    """Log-mel frames (B, T, 160), and Whisper's states or frames where it is the encoder, to logits (B, K)."""
+
+    Settings = FusionSettings
+
+    def __init__(self, settings: FusionSettings, n_classes: int) -> None:
+        streams: dict[str, nn.Module] = {"log_mel": LogMel(settings.front_end)}
+        encoder = settings.encoder
+        if isinstance(encoder, WhisperSettings):
+            streams["speech"] = LogMel(encoder.front_end) if encoder.trainable else Frozen(encoder)
+        super().__init__(streams)
+        self.settings = settings
+        self.encoder: SpeechBert | Whisper | None = None
+        if isinstance(encoder, SpeechBertSettings):
+            self.encoder = SpeechBert(encoder)
+        elif encoder.trainable:
+            self.encoder = Whisper(encoder)
+        encoder_width = self.encoder.width if self.encoder is not None else int(streams["speech"].width)  # type: ignore[arg-type]
+        self.stack = ConvStack()
+        bands = settings.front_end.n_mels // 64
+        self.project_cnn = nn.Linear(512 * bands, settings.width)
+        self.project_encoder = nn.Linear(encoder_width, settings.width)
+        self.fusion = nn.ModuleList(
+            TransformerLayer(
+                settings.width,
+                settings.heads,
+                inner=4 * settings.width,
+                activation="swish",
+                dropout=settings.dropout,
+                attention_dropout=settings.attention_dropout,
+            )
+            for _ in range(settings.layers)
+        )
+        self.classifier = Classifier(settings.width, n_classes)
+
+    def load_pretrained(self) -> None:
+        """Fill a Whisper encoder, trained or frozen, with the weights that its settings name."""
+        settings = self.settings.encoder
+        if isinstance(settings, WhisperSettings):
+            encoder = self.encoder if settings.trainable else self.streams["speech"].encoder
+            assert isinstance(encoder, Whisper)
+            whisper.load_weights(encoder, encoder_weights(settings.weights))
+
+    def forward(self, streams: Streams) -> Tensor:
+        """Logits (B, K)."""
+        log_mel = streams["log_mel"]
+        maps = self.stack(log_mel)  # (B, T / 64, bands, 512)
+        steps = maps.with_values(self.project_cnn(maps.values.flatten(2)))  # (B, T / 64, D)
+        states = self._speech_states(streams)
+        memory = states.with_values(self.project_encoder(states.values))  # (B, S, D)
+        for layer in self.fusion:
+            steps = layer(steps, memory)
+        logits: Tensor = self.classifier(steps.mean())
+        return logits
+
+    def _speech_states(self, streams: Streams) -> Padded:
+        if self.encoder is None:
+            return streams["speech"]
+        frames = streams["log_mel" if isinstance(self.encoder, SpeechBert) else "speech"]
+        states: Padded = self.encoder(frames)
+        return states

@@ -1,0 +1,61 @@
+"""A linear classifier on the mean states of a frozen encoder: the lightest head that a strong encoder can have.
+
+Clip by clip, the states of the chosen layers are averaged over time, standardised with the training clips' mean and
+deviation, and mapped linearly to the classes: multinomial logistic regression when trained with cross-entropy and
+weight decay. On a few hundred clips it is hard to beat ("linear probes", Alain and Bengio, 2016, arXiv:1610.01644).
+"""
+
+from collections.abc import Iterable
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from affetto.config import Settings
+from affetto.encoders import whisper
+from affetto.encoders.frozen import Frozen
+from affetto.encoders.whisper import WhisperSettings
+from affetto.layers import Classifier, Standardize
+from affetto.models.base import SpeechModel, Streams, register
+from affetto.pretrained import encoder_weights
+
+
+class LinearProbeSettings(Settings):
+    """Which encoder is probed, and where."""
+
+    name: Literal["linear_probe"] = "linear_probe"
+    encoder: WhisperSettings = Field(default=WhisperSettings(outputs=(2, 3)))
+
+
+@register("linear_probe", paper="none; linear probes after Alain and Bengio (2016)")
+class LinearProbe(SpeechModel):
+    """Mean states (B, 1, D) to logits (B, K)."""
+
+    Settings = LinearProbeSettings
+
+    def __init__(self, settings: LinearProbeSettings, n_classes: int) -> None:
+        frozen = Frozen(settings.encoder, summary="mean")
+        super().__init__({"speech": frozen})
+        self.settings = settings
+        self.standardize = Standardize(frozen.width)
+        self.classifier = Classifier(frozen.width, n_classes)
+        # The loss is convex: every start ends at the same weights, so none has to be drawn.
+        nn.init.zeros_(self.classifier.weight)
+        nn.init.zeros_(self.classifier.bias)
+
+    def load_pretrained(self) -> None:
+        """Fill the encoder with the weights that its settings name."""
+        frozen = self.streams["speech"]
+        assert isinstance(frozen, Frozen)
+        whisper.load_weights(frozen.encoder, encoder_weights(self.settings.encoder.weights))
+
+    def fit_normalisation(self, streams: Iterable[Streams]) -> None:
+        """Standardise with the mean and deviation of the training clips."""
+        self.standardize.fit(batch["speech"].values[:, 0] for batch in streams)
+
+    def forward(self, streams: Streams) -> Tensor:
+        """Logits (B, K)."""
+        with torch.autocast(streams["speech"].values.device.type, enabled=False):
+            logits: Tensor = self.classifier(self.standardize(streams["speech"].values[:, 0].float()))
+        return logits

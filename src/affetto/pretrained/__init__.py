@@ -1,0 +1,36 @@
+"""The weights that ship with the package: one folder a checkpoint, each with its card."""
+
+from pathlib import Path
+
+from affetto.errors import CheckpointError
+from affetto.hub import fetch
+
+DEFAULT = "whisper3-emodb"
+"""The checkpoint that recognises when none is named."""
+
+_FOLDER = Path(__file__).parent
+
+
+def names() -> tuple[str, ...]:
+    """The checkpoints that ship, sorted."""
+    return tuple(sorted(path.parent.name for path in _FOLDER.glob("*/config.json")))
+
+
+def folder(name: str) -> Path:
+    """The folder of a checkpoint that ships.
+
+    Raises:
+        CheckpointError: if none of that name does.
+    """
+    if name not in names():
+        raise CheckpointError(f"no model called '{name}' ships with affetto; those that do: {', '.join(names())}")
+    return _FOLDER / name
+
+
+def encoder_weights(source: str | None) -> Path:
+    """The safetensors file with a Whisper encoder's weights.
+
+    Args:
+        source: folder or hub id of a Whisper model; None: the encoder inside the shipped checkpoint.
+    """
+    return fetch(source if source is not None else folder(DEFAULT), "model.safetensors")

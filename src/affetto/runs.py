@@ -1,0 +1,143 @@
+"""A run: one training on a whole corpus that ends in a checkpoint to use.
+
+The run folder holds `settings.yaml` (resolved), `metrics.jsonl`, `state.pt` while it is unfinished, and `checkpoint/`.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+
+import torch
+import yaml
+
+from affetto import cards, checkpoint
+from affetto.bench import Bench
+from affetto.cache import FeatureCache, write_whole
+from affetto.checkpoint import Checkpoint
+from affetto.config import JSON
+from affetto.corpora.base import Corpus
+from affetto.dataset import Progress, no_progress
+from affetto.device import Precision
+from affetto.errors import ConfigError
+from affetto.evaluation import commit, machine
+from affetto.experiment import Experiment
+
+HEARD_DIGITS = 12
+"""Hexadecimal digits of an audio file's SHA-256 that a checkpoint remembers of each clip it was trained on."""
+
+
+def train(
+    experiment: Experiment,
+    corpus: Corpus,
+    folder: Path,
+    *,
+    cache: FeatureCache,
+    device: torch.device,
+    precision: Precision = "auto",
+    progress: Progress = no_progress,
+    results: Path | None = None,
+) -> Path:
+    """Train an experiment's model on a corpus, less what its `final` settings keep out; the checkpoint's folder.
+
+    A run that was interrupted goes on where it was; a finished one is left as it is.
+
+    Args:
+        experiment: what is trained.
+        corpus: on what.
+        folder: of the run.
+        cache: of features.
+        device: where to compute.
+        precision: in which numbers.
+        progress: told of what goes on.
+        results: a results file of the same experiment, whose numbers the card quotes.
+
+    Raises:
+        ConfigError: if the folder holds a run of other settings, the results are of another experiment, or the
+            settings keep out files or speakers that the corpus does not have.
+        AudioError: if a clip cannot be heard.
+    """
+    expected = None if results is None else _expected(results, experiment)
+    _claim(folder, experiment)
+    target = folder / "checkpoint"
+    if (target / "config.json").exists():
+        return target
+    bench = Bench.prepare(experiment, corpus, cache=cache, device=device, precision=precision, progress=progress)
+    rows = _rows(corpus, experiment)
+    dev = [row for row in rows if corpus.table["speaker"].iloc[row] in experiment.final.dev_speakers]
+    chosen, seed = None, experiment.seeds[0]
+    if experiment.choose:
+        chosen = bench.choose(corpus.speakers, seed=seed, rows=rows)
+        experiment = experiment.with_settings(chosen)
+    learned = [row for row in rows if row not in set(dev)]
+    model, history = bench.train(experiment, learned, dev, seed=seed, folder=folder, progress=progress)
+    hashes = corpus.file_hashes()
+    files = corpus.table.index.get_level_values("file")
+    provenance: JSON = {
+        "name": experiment.name,
+        "experiment": experiment.config,
+        "chosen": chosen,
+        "best_epoch": history.best.epoch,
+        "dev": history.best.dev or None,
+        "expected": expected,
+        "trained_on": {
+            "corpus": corpus.name,
+            "title": corpus.info.title,
+            "language": corpus.info.language,
+            "licence": corpus.info.licence,
+            "citation": corpus.info.citation,
+            "manifest_sha256": corpus.manifest_sha256(),
+            "utterances": len(learned),
+            "speakers": sorted({str(corpus.table["speaker"].iloc[row]) for row in learned}),
+            "excluded": list(experiment.final.exclude),
+        },
+        "commit": commit(),
+        "machine": machine(device, precision),
+        "heard": sorted({hashes[files[row]][:HEARD_DIGITS] for row in learned}),
+    }
+    card = cards.write(experiment.name, bench.task.labels, provenance)
+    checkpoint.save(Checkpoint(model, experiment.model, bench.task, provenance, card), target)
+    (folder / "state.pt").unlink(missing_ok=True)
+    return target
+
+
+def heard(provenance: JSON, path: Path) -> bool:
+    """Whether a checkpoint of this provenance was trained on an audio file, judged by the file's bytes."""
+    with path.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    return digest[:HEARD_DIGITS] in provenance.get("heard", ())
+
+
+def _claim(folder: Path, experiment: Experiment) -> None:
+    """Write the settings into the run's folder, or see that it is this experiment's."""
+    folder.mkdir(parents=True, exist_ok=True)
+    text = yaml.safe_dump(experiment.config, sort_keys=False)
+    file = folder / "settings.yaml"
+    if file.exists() and file.read_text(encoding="utf-8") != text:
+        raise ConfigError(f"{folder}: holds a run with other settings; give another folder with --out")
+    write_whole(file, text.encode())
+
+
+def _rows(corpus: Corpus, experiment: Experiment) -> list[int]:
+    files = list(corpus.table.index.get_level_values("file"))
+    for file in experiment.final.exclude:
+        if file not in files:
+            raise ConfigError(f"final.exclude: {corpus.name} has no file '{file}'")
+    for speaker in experiment.final.dev_speakers:
+        if speaker not in corpus.speakers:
+            raise ConfigError(f"final.dev_speakers: {corpus.name} has no speaker '{speaker}'")
+    return [row for row, file in enumerate(files) if file not in experiment.final.exclude]
+
+
+def _expected(path: Path, experiment: Experiment) -> JSON:
+    """What the card quotes of a results file."""
+    try:
+        results = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: is not a results file ({error})") from error
+    if results["config"] != experiment.config:
+        raise ConfigError(f"{path}: holds results of other settings than {experiment.name} has now")
+    return {
+        "protocol": results["protocol"],
+        "seeds": len(results["seeds"]),
+        **{score: results["fold_mean"][score] for score in ("wa", "ua")},
+    }
