@@ -52,6 +52,7 @@ def benchmark(
     folder = results / protocol.id
     cells = folder / "cells" / experiment.name
     cells.mkdir(parents=True, exist_ok=True)
+    version = commit()  # of the code that runs, whatever happens to the working copy meanwhile
     plan = [(fold, seed) for seed in experiment.seeds for fold in protocol.folds]
     for done, (fold, seed) in enumerate(plan):
         progress("cells", done, len(plan))
@@ -59,7 +60,7 @@ def benchmark(
         if path.exists():
             _check_cell(path, experiment)
             continue
-        write_whole(path, _dump(_cell(bench, fold, seed)))
+        write_whole(path, _dump({**_cell(bench, fold, seed), "commit": version}))
     progress("cells", len(plan), len(plan))
     finished = [json.loads((cells / f"{fold.name}-{seed}.json").read_text()) for fold, seed in plan]
     return _write_results(bench, protocol, finished, folder)
@@ -125,7 +126,7 @@ def _write_results(bench: Bench, protocol: Protocol, cells: Sequence[JSON], fold
         "shipped": experiment.shipped,
         "seeds": list(experiment.seeds),
         "config": experiment.config,
-        "commit": commit(),
+        "commit": ", ".join(sorted({str(cell["commit"]) for cell in cells})),
         "machine": machine(bench.device, bench.precision),
         "seconds": round(sum(cell["seconds"] for cell in cells), 1),
         **summarise(table, labels),

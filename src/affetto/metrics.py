@@ -4,7 +4,7 @@ Thin over audmetric, which is tested elsewhere. The papers' names: WA is `accura
 and (13) of the first paper; its text swaps the two, its equations and captions do not).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import audmetric
 import numpy as np
@@ -57,7 +57,7 @@ def uar(truth: Labels, prediction: Labels) -> float:
     _check(truth, prediction)
     if not len(truth):
         return float("nan")
-    return float(audmetric.unweighted_average_recall(truth, prediction, labels=_present(truth)))
+    return _mean_over_true_classes(audmetric.recall_per_class, truth, prediction)
 
 
 def macro_f1(truth: Labels, prediction: Labels) -> float:
@@ -76,7 +76,7 @@ def macro_f1(truth: Labels, prediction: Labels) -> float:
     _check(truth, prediction)
     if not len(truth):
         return float("nan")
-    return float(audmetric.unweighted_average_fscore(truth, prediction, labels=_present(truth)))
+    return _mean_over_true_classes(audmetric.fscore_per_class, truth, prediction)
 
 
 def confusion(truth: Labels, prediction: Labels, labels: Labels) -> npt.NDArray[np.int64]:
@@ -106,8 +106,10 @@ def scores(truth: Labels, prediction: Labels) -> dict[str, float]:
     }
 
 
-def _present(truth: Labels) -> list[str]:
-    return sorted(set(truth))
+def _mean_over_true_classes(per_class: Callable[..., dict[str, float]], truth: Labels, prediction: Labels) -> float:
+    # All classes that occur are passed: audmetric would forget the clips whose prediction is not on its list.
+    values = per_class(truth, prediction, labels=sorted({*truth, *prediction}))
+    return float(np.mean([values[label] for label in sorted(set(truth))]))
 
 
 def _check(truth: Labels, prediction: Labels) -> None:

@@ -23,7 +23,7 @@ Source = str | Path | bytes | BinaryIO | tuple[npt.NDArray[Any], int]
 
 T = TypeVar("T")
 
-BATCH_SECONDS = 60.0
+BATCH_SECONDS = 20.0
 """Audio in one batch, padding included."""
 READ_AHEAD = 256
 """Recordings that are read before they are sorted by length and heard."""
