@@ -14,10 +14,14 @@ from affetto.cache import FeatureCache
 from affetto.corpora.base import Corpus
 from affetto.dataset import Features, Progress, no_progress
 from affetto.device import Precision
+from affetto.errors import ProtocolError
 from affetto.experiment import Experiment
 from affetto.models.base import SpeechModel
 from affetto.tasks import Categories
 from affetto.training import History, fit, predict
+
+CHOICE_GROUPS = 10
+"""Groups of speakers that are left out in turn when settings are chosen, at most."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +105,8 @@ class Bench:
     def choose(self, speakers: Sequence[str], *, seed: int, rows: Sequence[int] | None = None) -> dict[str, Any]:
         """The best combination of the experiment's grid, by leaving each of some speakers out once.
 
+        More than ten speakers are left out in ten groups.
+
         Args:
             speakers: those that may be looked at.
             seed: of the trainings.
@@ -108,28 +114,34 @@ class Bench:
 
         Returns:
             Dotted setting -> value; the first among equals.
+
+        Raises:
+            ProtocolError: if there are fewer than two speakers.
         """
         choose = self.experiment.choose
         assert choose is not None
-        allowed = set(self.features.rows(speakers) if rows is None else rows)
-        best: tuple[float, dict[str, Any]] = (-np.inf, {})
+        if len(speakers) < 2:
+            raise ProtocolError(
+                f"{self.corpus.name}: choosing {', '.join(choose.grid)} takes two speakers or more, "
+                f"got {len(speakers)}; name them in the column 'speaker', or choose nothing (--set choose=null)"
+            )
+        groups = [speakers[i::CHOICE_GROUPS] for i in range(min(CHOICE_GROUPS, len(speakers)))]
+        allowed = self.features.rows(speakers) if rows is None else rows
+        held_out = [part for group in groups if (part := sorted(set(allowed) & set(self.features.rows(group))))]
         combinations = [
             dict(zip(choose.grid, values, strict=True)) for values in itertools.product(*choose.grid.values())
         ]
+        means = []
         for number, values in enumerate(combinations, start=1):
             candidate = self.experiment.with_settings(values)
             scores = []
-            for left_out in speakers:
-                inside = [row for row in self.features.rows([s for s in speakers if s != left_out]) if row in allowed]
-                outside = [row for row in self.features.rows([left_out]) if row in allowed]
-                model, _ = self.train(candidate, inside, [], seed=seed)
+            for outside in held_out:
+                model, _ = self.train(candidate, sorted(set(allowed) - set(outside)), [], seed=seed)
                 answers, _ = self.test(model, outside)
                 scores.append(metrics.scores(self.truth(outside), answers)[choose.by])
-            mean = float(np.mean(scores))
-            if mean > best[0]:
-                best = (mean, values)
+            means.append(float(np.mean(scores)))
             self.progress("choosing", number, len(combinations))
-        return best[1]
+        return combinations[int(np.argmax(means))]
 
 
 def create_model(experiment: Experiment, n_classes: int, *, seed: int) -> SpeechModel:

@@ -94,8 +94,9 @@ class FeatureCache:
 
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file so that a reader, or a kill, meets the old one or the new one and nothing between."""
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name, suffix=".part", delete=False) as file:
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    with part.open("wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-    os.replace(file.name, path)
+    part.replace(path)

@@ -16,7 +16,8 @@ from typing import Any
 import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as to_bytes
 from torch import Tensor
 
 from affetto import __version__, audio, models
@@ -93,14 +94,16 @@ def save(checkpoint: Checkpoint, folder: Path, *, half_encoder: bool = True) -> 
         name: (tensor.half() if half_encoder and name.startswith("streams.") else tensor).contiguous()
         for name, tensor in checkpoint.model.state_dict().items()
     }
-    save_file(weights, folder / "model.safetensors")
-    (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
-    (folder / "README.md").write_text(checkpoint.card, encoding="utf-8")
     # The golden answer is that of the weights as stored.
     stored = replace(checkpoint, model=_build(config, weights))
     waveform = golden_waveform()
     golden = {"waveform": waveform, "probabilities": stored.probabilities([waveform.numpy()])}
-    save_file(golden, folder / "golden.safetensors")
+    # As bytes: safetensors' own files are readable for their owner alone.
+    (folder / "model.safetensors").write_bytes(to_bytes(weights))
+    (folder / "golden.safetensors").write_bytes(to_bytes(golden))
+    (folder / "README.md").write_text(checkpoint.card, encoding="utf-8")
+    # Last, for it is what says that a checkpoint is there.
+    (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
 
 
 def load(source: str | Path) -> Checkpoint:
@@ -121,12 +124,13 @@ def load(source: str | Path) -> Checkpoint:
         task = Categories(tuple(config["labels"]), CategoriesSettings.model_validate(config["task"]))
         settings = models.parse_settings(config["model"], source=f"{source}: config.json")
         checkpoint = Checkpoint(model, settings, task, config["provenance"], card(source))
-        waveform, expected = golden["waveform"], golden["probabilities"]
     except (KeyError, TypeError, ValidationError, ConfigError) as error:
         raise CheckpointError(f"{source}: config.json does not describe a model ({_first_line(error)})") from error
     except RuntimeError as error:
         raise CheckpointError(f"{source}: the weights do not fit config.json ({_first_line(error)})") from error
-    difference = _difference(checkpoint.probabilities([waveform.numpy()]), expected)
+    if set(golden) != {"waveform", "probabilities"}:
+        raise CheckpointError(f"{source}: golden.safetensors does not hold a waveform and its probabilities")
+    difference = _difference(checkpoint.probabilities([golden["waveform"].numpy()]), golden["probabilities"])
     if not difference <= GOLDEN_TOLERANCE:
         raise CheckpointError(
             f"{source}: does not give its golden answer (off by {difference:.3g}, at most {GOLDEN_TOLERANCE} allowed): "

@@ -1,6 +1,7 @@
 """The command `affetto`. Each command imports what it needs when it runs, so that `--help` comes at once."""
 
 import glob
+import io
 import json
 import os
 import sys
@@ -35,13 +36,15 @@ app.add_typer(corpora_app, name="corpora")
 app.add_typer(models_app, name="models")
 app.add_typer(cache_app, name="cache")
 
-out = Console()
+# A pipe or a file has no width: tables there are as wide as they need to be.
+out = Console(width=None if sys.stdout.isatty() else 160)
 err = Console(stderr=True, soft_wrap=True)
 
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
 PrecisionOption = Annotated[str, typer.Option("--precision", help="auto, fp32 or bf16.")]
 CacheOption = Annotated[Path | None, typer.Option("--cache", help="Folder of cached features.", show_default=False)]
 CorpusOption = Annotated[Path, typer.Option("--corpus", help="The corpus's folder, or a CSV table.")]
+ExperimentArgument = Annotated[str, typer.Argument(help="Settings: a YAML file, or the name of one that ships.")]
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", help="Change a setting, e.g. training.epochs=3.", show_default=False)
 ]
@@ -53,6 +56,9 @@ ModelOption = Annotated[
 
 def main() -> None:
     """Run the command line; a mistake of the user's ends in one line on stderr and exit code 1."""
+    for stream in (sys.stdin, sys.stdout):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="surrogateescape")  # file names are bytes, not always text
     try:
         app()
     except AffettoError as error:
@@ -74,10 +80,10 @@ def _version(version: Annotated[bool, typer.Option("--version", help="Show the v
 @app.command()
 def demo(device: DeviceOption = "auto") -> None:
     """Listen to the seven sample clips."""
-    from affetto import cards, corpora
+    from affetto import cards, corpora, resources
     from affetto.recognizer import Recognizer
 
-    corpus = corpora.read("table", samples_folder() / "samples.csv")
+    corpus = corpora.read("table", resources.folder("samples") / "samples.csv")
     recognizer = Recognizer.from_pretrained(device=device)
     table = Table(title=f"What {recognizer.checkpoint.name} hears in {len(corpus)} recordings (in %)")
     for column in ("clip", "speaker", "meant", "heard"):
@@ -103,11 +109,8 @@ def demo(device: DeviceOption = "auto") -> None:
             ),
         )
     out.print(table)
-    out.print(
-        f"{right} of {len(corpus)} as meant. These speakers, not these clips, were in training; for new speakers expect "
-        f"less. {cards.expectation(recognizer.checkpoint.provenance)}",
-        highlight=False,
-    )
+    out.print(f"{right} of {len(corpus)} as meant. These speakers, not these clips, were in training.", highlight=False)
+    out.print(f"For new speakers: {cards.expectation(recognizer.checkpoint.provenance)}", highlight=False)
 
 
 @app.command()
@@ -153,7 +156,7 @@ def predict(
 
 @app.command()
 def train(
-    experiment: Annotated[Path, typer.Argument(help="Settings, YAML.")],
+    experiment: ExperimentArgument,
     corpus: CorpusOption,
     folder: Annotated[Path | None, typer.Option("--out", "-o", help="Run folder; default runs/NAME.")] = None,
     set_: SetOption = None,
@@ -187,7 +190,7 @@ def train(
 
 @app.command()
 def benchmark(
-    experiment: Annotated[Path, typer.Argument(help="Settings, YAML.")],
+    experiment: ExperimentArgument,
     corpus: CorpusOption,
     results: Annotated[Path, typer.Option("--results", help="Folder of results.")] = Path("results"),
     set_: SetOption = None,
@@ -270,7 +273,7 @@ def evaluate(
     predictions = pd.DataFrame(rows)
     scores = metrics.scores(list(predictions.truth), list(predictions.emotion))
     counts = metrics.confusion(list(predictions.truth), list(predictions.emotion), recognizer.labels)
-    table = Table(title=f"{recognizer.checkpoint.name} on {len(rows)} utterances of {data.info.title} (clips)")
+    table = Table(title=f"{recognizer.checkpoint.name} on {len(rows)} utterances of {data.info.title}")
     table.add_column("meant \\ heard")
     for label in recognizer.labels:
         table.add_column(label, justify="right")
@@ -423,12 +426,6 @@ def cache_clear(cache: CacheOption = None) -> None:
     out.print(f"freed {kept.clear() / 1e6:.1f} MB in {kept.folder}", highlight=False, markup=False)
 
 
-def samples_folder() -> Path:
-    """Where the sample clips lie: inside the installed package, or beside `src` in a working copy."""
-    inside = Path(__file__).parent / "samples"
-    return inside if inside.is_dir() else Path(__file__).parents[2] / "samples"
-
-
 class _Writer:
     """Predictions in one of the formats; csv and jsonl line by line as they come."""
 
@@ -465,7 +462,9 @@ class _Writer:
         return {**flat, "probabilities": {label: round(row[label], 6) for label in self.labels}}
 
     def _table(self) -> None:
-        table = Table("file", "emotion")
+        table = Table()
+        table.add_column("file", overflow="fold")
+        table.add_column("emotion")
         for column in ("in %", *self.labels):
             table.add_column(column, justify="right")
         for row in self.rows:
@@ -500,7 +499,7 @@ def _output(path: Path | None) -> Iterator[TextIO]:
         yield sys.stdout
         return
     try:
-        with path.open("w", encoding="utf-8", newline="") as stream:
+        with path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as stream:
             yield stream
     except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
         raise ConfigError(f"--out {path}: cannot be written ({error.strerror})") from error
@@ -532,12 +531,12 @@ def _sources(paths: list[str], *, recursive: bool) -> tuple[list[str], list[Audi
     sources: list[str] = []
     faults: list[AudioError] = []
     for path in paths:
-        if Path(path).is_dir():
+        if os.path.isdir(path):  # unlike Path's, it takes any text, however long
             found = [str(file) for file in audio.find(Path(path), recursive=recursive)]
             below = "" if recursive else " (-r looks below it)"
             if not found:
                 faults.append(AudioError(path, "missing", f"no audio files in this folder{below}"))
-        elif not Path(path).exists() and glob.has_magic(path):
+        elif not os.path.exists(path) and glob.has_magic(path):
             found = sorted(file for file in glob.glob(path, recursive=True) if Path(file).is_file())
             if not found:
                 faults.append(AudioError(path, "missing", "no file matches this pattern"))

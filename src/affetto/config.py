@@ -53,7 +53,7 @@ def override(content: JSON, assignments: Iterable[str]) -> JSON:
     """A copy of `content` with assignments such as `training.epochs=3` made; values are read as YAML.
 
     Raises:
-        ConfigError: if an assignment has no `=`, or goes below something that is not a mapping.
+        ConfigError: if an assignment has no `=` or no valid value, or goes below something that is not a mapping.
 
     Example:
         >>> override({"training": {"epochs": 20}}, ["training.epochs=3", "seeds=[0, 1]"])
@@ -64,7 +64,11 @@ def override(content: JSON, assignments: Iterable[str]) -> JSON:
         key, equals, text = assignment.partition("=")
         if not equals or not key:
             raise ConfigError(f"--set {assignment}: expected key=value, such as training.epochs=3")
-        result = with_value(result, key, yaml.safe_load(text))
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"--set {assignment}: '{text}' is not valid YAML") from error
+        result = with_value(result, key, value)
     return result
 
 
@@ -103,24 +107,39 @@ def parse(kind: type[S], content: Mapping[str, Any], *, source: str) -> S:
 
 def _explain(kind: type[BaseModel], problem: Any) -> str:
     location = [str(part) for part in problem["loc"]]
-    key = ".".join(location)
+    key = ".".join(_resolve(kind, location)[1])
     if problem["type"] == "extra_forbidden":
-        known = sorted(_fields(kind, location[:-1]))
+        here, _ = _resolve(kind, location[:-1])
+        known = sorted({name for k in here for name in k.model_fields})
         near = difflib.get_close_matches(location[-1], known, n=1)
         hint = f"did you mean '{near[0]}'?" if near else f"known here are {', '.join(known)}"
         return f"unknown setting '{key}'; {hint}"
     if problem["type"] == "missing":
         return f"the setting '{key}' is required"
-    return f"{key}: {problem['msg'].removeprefix('Value error, ')} (got {problem['input']!r})"
+    if problem["type"] == "union_tag_not_found":
+        return f"the setting '{key}.name' is required"
+    if problem["type"] == "union_tag_invalid":
+        return f"{key}.name: nothing is called '{problem['ctx']['tag']}'; expected {problem['ctx']['expected_tags']}"
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"{key}: {message} (got {problem['input']!r})" if key else message
 
 
-def _fields(kind: type[BaseModel], location: list[str]) -> set[str]:
-    """Names of the fields at a place inside nested settings; tags of unions are passed over."""
+def _resolve(kind: type[BaseModel], location: list[str]) -> tuple[set[type[BaseModel]], list[str]]:
+    """The settings at pydantic's location inside nested ones, and the location as users write it.
+
+    Where several kinds are possible, pydantic adds the name of the one that it took, which nobody writes.
+    """
     here: set[type[BaseModel]] = {kind}
+    written: list[str] = []
     for part in location:
+        named = {k for k in here if "name" in k.model_fields and k.model_fields["name"].default == part}
+        if len(here) > 1 and named:
+            here = named
+            continue
+        written.append(part)
         below = {model for k in here if part in k.model_fields for model in _models(k.model_fields[part].annotation)}
         here = below or here
-    return {name for k in here for name in k.model_fields}
+    return here, written
 
 
 def _models(annotation: Any) -> set[type[BaseModel]]:

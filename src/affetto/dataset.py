@@ -74,17 +74,10 @@ class Features:
 
     def get(self, row: int, stream: str) -> Tensor:
         """What a stream made of an utterance, (T, D)."""
-        held = self._memory.get((row, stream))
-        if held is not None:
-            return held
-        path = self.cache.path(self._fingerprints[stream], self._keys[row])
-        features = self.cache.load(path)
+        features = self._find(row, stream)
         if features is None:
+            path = self.cache.path(self._fingerprints[stream], self._keys[row])
             raise RuntimeError(f"{path} vanished from the cache while it was in use")
-        size = features.numel() * features.element_size()
-        if self._memory_bytes + size <= MEMORY:
-            self._memory[row, stream] = features
-            self._memory_bytes += size
         return features
 
     def batch(self, rows: Sequence[int]) -> Batch:
@@ -97,13 +90,25 @@ class Features:
         wanted = self.corpus.table["speaker"].isin(list(speakers))
         return [row for row, yes in enumerate(wanted) if yes]
 
+    def _find(self, row: int, stream: str) -> Tensor | None:
+        """The same, from memory or from the cache; None if the cache has none that can be read."""
+        held = self._memory.get((row, stream))
+        if held is not None:
+            return held
+        features = self.cache.load(self.cache.path(self._fingerprints[stream], self._keys[row]))
+        if features is None:
+            return None
+        size = features.numel() * features.element_size()
+        if self._memory_bytes + size <= MEMORY:
+            self._memory[row, stream] = features
+            self._memory_bytes += size
+        return features
+
     def _compute_missing(
         self, model: SpeechModel, device: torch.device, precision: Precision, progress: Progress
     ) -> None:
-        paths = {
-            name: [self.cache.path(key, content) for content in self._keys] for name, key in self._fingerprints.items()
-        }
-        missing = [i for i in range(len(self)) if any(not paths[name][i].exists() for name in paths)]
+        # Looked into, not only at: a damaged file is computed anew.
+        missing = [i for i in range(len(self)) if any(self._find(i, name) is None for name in self._fingerprints)]
         for done in range(0, len(missing), CHUNK):
             rows = missing[done : done + CHUNK]
             waveforms = pad([torch.from_numpy(self.corpus.recording(row).waveform) for row in rows]).to(device)

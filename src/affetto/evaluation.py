@@ -8,6 +8,7 @@ from them into `<row>.json`, and the confusion matrix into `<row>.png`.
 import json
 import os
 import platform
+import re
 import subprocess
 import time
 from collections.abc import Sequence
@@ -224,5 +225,7 @@ def _floats(series: "pd.Series[float]") -> dict[str, float]:
 
 
 def _dump(content: JSON) -> bytes:
-    """JSON with one line a fold, so that a diff can be read."""
-    return (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()
+    """JSON that can be read in a diff: a line a value, but innermost lists and objects on one line."""
+    text = json.dumps(content, indent=1, ensure_ascii=False)
+    innermost = re.compile(r"[\[{][^\[\]{}]*[\]}]")
+    return (innermost.sub(lambda match: re.sub(r"\n\s*", " ", match[0]), text) + "\n").encode()

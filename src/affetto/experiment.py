@@ -5,9 +5,9 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, SerializeAsAny
+from pydantic import Field, SerializeAsAny, field_validator
 
-from affetto import models
+from affetto import models, resources
 from affetto.config import JSON, Settings, load, override, parse, with_value
 from affetto.errors import ConfigError
 from affetto.tasks import CategoriesSettings
@@ -24,6 +24,16 @@ class ChooseSettings(Settings):
     grid: dict[str, list[Any]]
     """Dotted setting -> values to try; among equals the first is taken."""
     by: Literal["ua", "wa", "macro_f1"] = "ua"
+
+    @field_validator("grid")
+    @classmethod
+    def _only_training(cls, grid: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        for key, values in grid.items():
+            if key.partition(".")[0] not in ("training", "task"):
+                raise ValueError(f"only settings of training and task can be chosen, not {key}")
+            if not values:
+                raise ValueError(f"{key} has no values to choose from")
+        return grid
 
 
 class FinalSettings(Settings):
@@ -76,13 +86,23 @@ class Experiment(Settings):
         return _parse({**content, "choose": None}, source=self.name)
 
 
-def read(path: Path, assignments: tuple[str, ...] = ()) -> Experiment:
-    """The experiment in a YAML file, with `--set` assignments made.
+def names() -> tuple[str, ...]:
+    """The experiments that ship, sorted."""
+    return tuple(sorted(path.stem for path in resources.folder("experiments").glob("*.yaml")))
+
+
+def read(source: str | Path, assignments: tuple[str, ...] = ()) -> Experiment:
+    """The experiment in a YAML file, or the one of that name that ships, with `--set` assignments made.
 
     Raises:
         ConfigError: if the file is missing or a setting is unknown or wrong.
     """
-    experiment = _parse(override(load(path), assignments), source=str(path))
+    path = Path(source)
+    if not path.exists() and path.suffix == "":
+        if str(source) not in names():
+            raise ConfigError(f"{source}: no such settings file, and none that ships: {', '.join(names())}")
+        path = resources.folder("experiments") / f"{source}.yaml"
+    experiment = _parse(override(load(path), assignments), source=str(source))
     if experiment.choose:
         for key, values in experiment.choose.grid.items():
             for value in values:

@@ -20,7 +20,7 @@ class Fold:
     """One way of dealing the speakers out.
 
     Args:
-        name: the test speaker, or the fold's number.
+        name: the test speaker where each fold tests one, otherwise the fold's number.
         train, dev, test: speakers; disjoint.
     """
 
@@ -110,5 +110,5 @@ def speaker_kfold(corpus: Corpus, k: int) -> Protocol:
     for i, test in enumerate(groups):
         dev = groups[(i + 1) % k]
         train = tuple(s for s in corpus.speakers if s not in (*dev, *test))
-        folds.append(Fold(test[0] if len(test) == 1 else f"{i + 1:02d}", train, dev, test))
+        folds.append(Fold(test[0] if k == len(corpus.speakers) else f"{i + 1:02d}", train, dev, test))
     return Protocol(f"{corpus.name}-speaker{k}fold-v1", tuple(folds))

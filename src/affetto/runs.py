@@ -134,6 +134,8 @@ def _expected(path: Path, experiment: Experiment) -> JSON:
         results = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: is not a results file ({error})") from error
+    if not isinstance(results, dict) or "config" not in results:
+        raise ConfigError(f"{path}: is not a results file; expected what `affetto benchmark` writes")
     if results["config"] != experiment.config:
         raise ConfigError(f"{path}: holds results of other settings than {experiment.name} has now")
     return {

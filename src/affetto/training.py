@@ -272,8 +272,8 @@ class _State:
         return [Epoch(**epoch) for epoch in state["epochs"]]
 
     def keep(self, epochs: Sequence[Epoch], *, best: bool) -> None:
-        """Remember the weights if they are the best so far, and write everything down."""
-        if best:
+        """Remember the weights if they are the best so far on dev, and write everything down."""
+        if best and epochs[-1].dev:
             self.best = {name: tensor.detach().clone() for name, tensor in self.model.trained_state.items()}
         if self.file is None or self.log is None:
             return
@@ -290,5 +290,6 @@ class _State:
         write_whole(self.log, "".join(json.dumps(asdict(epoch)) + "\n" for epoch in epochs).encode())
 
     def restore_best(self) -> None:
-        """Give the model the weights of its best epoch."""
-        self.model.load_state_dict(self.best, strict=False)
+        """Give the model the weights of its best epoch; without dev it has them already."""
+        if self.best:
+            self.model.load_state_dict(self.best, strict=False)

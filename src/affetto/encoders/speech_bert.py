@@ -41,6 +41,8 @@ class SpeechBertSettings(Settings):
         for key, value in PRESETS.get(self.preset or "", {}).items():
             if key not in self.model_fields_set:
                 object.__setattr__(self, key, value)
+        if self.width % self.heads:
+            raise ValueError(f"heads must divide width, got {self.heads} heads on width {self.width}")
         return self
 
 

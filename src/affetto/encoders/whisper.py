@@ -24,6 +24,9 @@ from affetto.errors import CheckpointError
 from affetto.frontend import NamedFrontEnd
 from affetto.hub import fetch
 
+PIECES = 4
+"""Pieces of 30 s that are encoded together."""
+
 
 class WhisperSettings(Settings):
     """Which part of which Whisper encoder, and what is read from it."""
@@ -46,6 +49,28 @@ class WhisperSettings(Settings):
     def _check_outputs(self) -> "WhisperSettings":
         if not self.outputs or min(self.outputs) < 1:
             raise ValueError("outputs are layer numbers from 1")
+        return self
+
+    @model_validator(mode="after")
+    def _take_sizes_from_weights(self) -> "WhisperSettings":
+        """Sizes that were not given are those of the weights; a checkpoint gives all, so it needs no weights."""
+        sizes = {"width": "d_model", "heads": "encoder_attention_heads", "inner": "encoder_ffn_dim"}
+        sizes["positions"] = "max_source_positions"
+        open_sizes = {ours: theirs for ours, theirs in sizes.items() if ours not in self.model_fields_set}
+        if self.weights is None or not open_sizes:
+            return self
+        config = json.loads(fetch(self.weights, "config.json").read_text(encoding="utf-8"))
+        for ours, theirs in open_sizes.items():
+            object.__setattr__(self, ours, config[theirs])
+        if "front_end" not in self.model_fields_set:
+            mels = self.front_end.model_copy(update={"n_mels": config["num_mel_bins"]})
+            object.__setattr__(self, "front_end", mels)
+        return self
+
+    @model_validator(mode="after")
+    def _check_heads(self) -> "WhisperSettings":
+        if self.width % self.heads:
+            raise ValueError(f"heads must divide width, got {self.heads} heads on width {self.width}")
         return self
 
     @property
@@ -112,31 +137,13 @@ class Whisper(nn.Module):
         starts = size * torch.arange(pieces.shape[1], device=states.lengths.device)
         lengths = (states.lengths[:, None] - starts).clamp(0, size).flatten()  # (B * P,)
         real = lengths > 0
-        encoded = self._contextualise(Padded(pieces.flatten(0, 1)[real], lengths[real])).values
+        # A few pieces at a time: an hour at once would take gigabytes.
+        parts = zip(torch.split(pieces.flatten(0, 1)[real], PIECES), torch.split(lengths[real], PIECES), strict=True)
+        encoded = torch.cat([self._contextualise(Padded(values, n)).values for values, n in parts])
         whole = encoded.new_zeros(len(lengths), size, encoded.shape[-1])
         whole[real] = encoded
         joined = whole.reshape(len(states), -1, whole.shape[-1])[:, : states.values.shape[1]]
         return Padded(joined, states.lengths)
-
-
-def resolve(settings: WhisperSettings) -> WhisperSettings:
-    """The settings with the sizes that the weights in `settings.weights` have.
-
-    Raises:
-        CheckpointError: if there is no Whisper model at that folder or hub id.
-    """
-    if settings.weights is None:
-        return settings
-    config = json.loads(fetch(settings.weights, "config.json").read_text())
-    return settings.model_copy(
-        update={
-            "width": config["d_model"],
-            "heads": config["encoder_attention_heads"],
-            "inner": config["encoder_ffn_dim"],
-            "positions": config["max_source_positions"],
-            "front_end": settings.front_end.model_copy(update={"n_mels": config["num_mel_bins"]}),
-        }
-    )
 
 
 def load_weights(encoder: Whisper, source: Path) -> None:

@@ -62,8 +62,9 @@ class SpeechModel(nn.Module):
 
     @property
     def trained_state(self) -> dict[str, Tensor]:
-        """Weights and buffers outside the streams: all that training changes."""
-        return {name: tensor for name, tensor in self.state_dict().items() if not name.startswith("streams.")}
+        """Weights and buffers of all submodules but the streams: all that training changes."""
+        parts = ((name, part) for name, part in self.named_children() if name != "streams")
+        return {f"{name}.{key}": tensor for name, part in parts for key, tensor in part.state_dict().items()}
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,10 @@ Four blocks of 3 x 3 convolution, layer norm and Swish with 64, 128, 256 and 512
 dense layer of 512 and a linear layer to the classes.
 """
 
-from typing import Literal
+from typing import Literal, Self
 
 import torch.nn.functional as F
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from affetto.batch import Padded
@@ -25,6 +25,12 @@ class CNNSettings(Settings):
     dense: int = 512
     dropout: float = 0.0
     """Before and after the dense layer; the paper has none."""
+
+    @model_validator(mode="after")
+    def _check_bands(self) -> Self:
+        if self.front_end.n_mels < 128:
+            raise ValueError(f"the CNN's poolings take 128 mel bins or more, got {self.front_end.n_mels}")
+        return self
 
 
 @register(

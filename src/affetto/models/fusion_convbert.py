@@ -8,9 +8,9 @@ The paper's speech transformer is Mockingjay (`speech_bert`); the first layers o
 its place.
 """
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from affetto.batch import Padded
@@ -36,6 +36,17 @@ class FusionSettings(Settings):
     heads: int = 6
     dropout: float = 0.1
     attention_dropout: float = 0.3
+
+    @model_validator(mode="after")
+    def _check_sizes(self) -> Self:
+        n_mels = self.front_end.n_mels
+        if self.width % self.heads:
+            raise ValueError(f"heads must divide width, got {self.heads} heads on width {self.width}")
+        if n_mels < 64:
+            raise ValueError(f"the CNN's poolings take 64 mel bins or more, got {n_mels}")
+        if isinstance(self.encoder, SpeechBertSettings) and self.encoder.inputs != n_mels:
+            raise ValueError(f"encoder.inputs is {self.encoder.inputs}, but the front end gives {n_mels} mel bins")
+        return self
 
 
 @register(

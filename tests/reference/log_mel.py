@@ -1,0 +1,66 @@
+"""What librosa and transformers make of two short clips: the witnesses of `affetto.frontend`.
+
+Writes log_mel.safetensors beside this file. Needs librosa, which neither the package nor its tests do:
+
+    pip install librosa && python tests/reference/log_mel.py
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+HERE = Path(__file__).parent
+SAMPLES = HERE.parents[1] / "samples"
+CLIPS = {"03a07Nc": (8_000, 12_800), "15a05Eb": (16_000, 19_333)}
+"""Sample -> first and last sample of the cut: one a whole number of hops, one not."""
+
+
+def mel160(waveform: np.ndarray) -> np.ndarray:
+    """Section 3.1 of the first paper with librosa, (T, 160)."""
+    import librosa
+
+    power = librosa.feature.melspectrogram(
+        y=waveform.astype(np.float64),
+        sr=16_000,
+        n_fft=1024,
+        win_length=400,
+        hop_length=160,
+        window="hamming",
+        center=True,
+        pad_mode="reflect",
+        power=2.0,
+        n_mels=160,
+        fmin=0.0,
+        fmax=8_000.0,
+        htk=True,
+        norm="slaney",
+    )
+    log_mel = np.log(power + 1e-6)
+    return ((log_mel - log_mel.mean(axis=1, keepdims=True)) / log_mel.std(axis=1, keepdims=True)).T
+
+
+def whisper80(waveform: np.ndarray) -> np.ndarray:
+    """Whisper's own extractor as transformers has it, without padding to 30 s, (T, 80)."""
+    from transformers import WhisperFeatureExtractor
+
+    features = WhisperFeatureExtractor()(waveform, sampling_rate=16_000, padding=False, return_tensors="np")
+    return features["input_features"][0].T
+
+
+def main() -> None:
+    """Write the stored arrays."""
+    import soundfile
+    from safetensors.numpy import save_file
+
+    arrays = {}
+    for name, (start, stop) in CLIPS.items():
+        pcm, _ = soundfile.read(SAMPLES / f"{name}.wav", start=start, stop=stop, dtype="int16")
+        waveform = (pcm / 2**15).astype(np.float32)
+        arrays[f"{name}.pcm16"] = pcm
+        arrays[f"{name}.mel160"] = mel160(waveform).astype(np.float32)
+        arrays[f"{name}.whisper80"] = whisper80(waveform).astype(np.float32)
+    save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, HERE / "log_mel.safetensors")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,78 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from affetto.augment import SpecAugmentSettings, spec_augment
+from affetto.batch import Padded
+
+
+def ones(lengths: list[int], n_mels: int = 40) -> Padded:
+    return Padded(torch.ones(len(lengths), max(lengths), n_mels), torch.tensor(lengths)).zeroed()
+
+
+def struck(lengths: list[int], augmentation: SpecAugmentSettings, *, seed: int = 0, n_mels: int = 40) -> list:
+    """Of each clip, which frames and which bins were struck out whole."""
+    frames = ones(lengths, n_mels)
+    result = spec_augment(frames, augmentation, generator=torch.Generator().manual_seed(seed))
+    assert torch.equal(result.lengths, frames.lengths)
+    assert not result.values[~frames.mask].any()
+    marks = []
+    for clip in result.unbind():
+        times, bins = (clip == 0).all(dim=1), (clip == 0).all(dim=0)
+        assert torch.equal(clip == 0, times[:, None] | bins[None, :])  # stripes and nothing else
+        marks.append((times, bins))
+    return marks
+
+
+def runs(mark: torch.Tensor) -> int:
+    return int(torch.diff(mark.int(), prepend=torch.zeros(1, dtype=torch.int)).clamp(min=0).sum())
+
+
+@settings(deadline=None)
+@given(
+    lengths=st.lists(st.integers(1, 400), min_size=1, max_size=4),
+    sizes=st.builds(
+        SpecAugmentSettings,
+        time_stripes=st.integers(0, 3),
+        time_width=st.integers(0, 80),
+        mel_stripes=st.integers(0, 3),
+        mel_width=st.integers(0, 60),
+    ),
+    seed=st.integers(0, 10),
+)
+def test_no_more_is_struck_than_the_settings_say(lengths, sizes, seed):
+    for length, (times, bins) in zip(lengths, struck(lengths, sizes, seed=seed), strict=True):
+        if not bins.all():  # otherwise every frame looks struck
+            assert runs(times) <= sizes.time_stripes
+            assert times.sum() <= sizes.time_stripes * min(sizes.time_width, 0.2 * length)
+        if not times.all():
+            assert runs(bins) <= sizes.mel_stripes
+            assert bins.sum() <= sizes.mel_stripes * min(sizes.mel_width, 40)
+
+
+def test_the_defaults_strike_stripes_of_all_widths_at_all_places():
+    marks = [mark for seed in range(300) for mark in struck([500], SpecAugmentSettings(), seed=seed, n_mels=160)]
+    times, bins = (torch.stack([mark[axis] for mark in marks]) for axis in (0, 1))
+    assert times.any(dim=0).all() and bins.any(dim=0).all()
+    assert times.sum(dim=1).float().mean().item() == pytest.approx(
+        2 * 31.5, rel=0.1
+    )  # two of 0..63, seldom overlapping
+    assert bins.sum(dim=1).float().mean().item() == pytest.approx(2 * 9.5, rel=0.1)  # two of 0..19
+
+
+def test_each_clip_of_a_batch_has_stripes_of_its_own():
+    marks = struck([300] * 8, SpecAugmentSettings())
+    assert len({tuple(times.tolist()) for times, _ in marks}) == 8
+
+
+def test_the_generator_alone_decides():
+    frames, before = ones([300, 200]), torch.get_rng_state()
+
+    def once(seed: int) -> torch.Tensor:
+        return spec_augment(frames, SpecAugmentSettings(), generator=torch.Generator().manual_seed(seed)).values
+
+    assert torch.equal(once(0), once(0))
+    assert not torch.equal(once(0), once(1))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(frames.values, ones([300, 200]).values)  # the frames themselves are left as they were

@@ -1,0 +1,220 @@
+import csv
+from pathlib import Path
+
+import pytest
+import soundfile
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from affetto import corpora, dataset
+from affetto.batch import Padded
+from affetto.cache import FeatureCache
+from affetto.dataset import Features, shuffled_batches
+from affetto.errors import AudioError, CorpusError
+from affetto.models import SpeechModel
+from affetto.tasks import Categories
+
+CPU = torch.device("cpu")
+
+
+class Envelope(nn.Module):
+    """A stream that counts what it is given: mean loudness of each 10 ms, (T, 1)."""
+
+    width = 1
+
+    def __init__(self, fingerprint: str) -> None:
+        super().__init__()
+        self.fingerprint = fingerprint
+        self.clips = 0
+
+    def forward(self, waveforms: Padded) -> Padded:
+        self.clips += len(waveforms)
+        whole = waveforms.values[:, : waveforms.values.shape[1] // 160 * 160]
+        frames = whole.reshape(len(whole), -1, 160).abs().mean(dim=2, keepdim=True)
+        return Padded(frames, waveforms.lengths // 160)
+
+
+@pytest.fixture
+def table(toy_tree):
+    """Three utterances in two files: anger, neutral, happiness."""
+    return toy_tree("table")
+
+
+@pytest.fixture
+def features(table, tmp_path):
+    """Makes features of the table through a fresh stream; returns both."""
+
+    def make(fingerprint: str = "envelope", **settings) -> tuple[Features, Envelope]:
+        corpus = corpora.read("table", table)
+        stream = Envelope(fingerprint)
+        arguments = {"cache": FeatureCache(tmp_path / "cache"), "device": CPU, "precision": "fp32", **settings}
+        task = arguments.pop("task", Categories(corpus.categories))
+        return Features(corpus, SpeechModel({"loudness": stream}), task, **arguments), stream
+
+    return make
+
+
+def test_each_clip_is_computed_once(features):
+    first, stream = features()
+    assert stream.clips == 3
+    second, stream = features()
+    assert stream.clips == 0
+    for row in range(3):
+        assert torch.equal(first.get(row, "loudness"), second.get(row, "loudness"))
+
+
+def test_features_are_those_of_the_sound_itself_not_of_its_padding(features):
+    found, _ = features()
+    assert found.lengths[:2] == [60, 60]
+    for row in range(3):
+        waveform = torch.from_numpy(found.corpus.recording(row).waveform)
+        alone = Envelope("").forward(Padded(waveform[None], torch.tensor([len(waveform)]))).values[0]
+        torch.testing.assert_close(found.get(row, "loudness"), alone)
+
+
+def test_a_renamed_file_is_a_hit(features, table):
+    features()
+    (table.parent / "calls" / "monday.wav").rename(table.parent / "calls" / "noon.wav")
+    table.write_text(table.read_text().replace("monday", "noon"))
+    _, stream = features()
+    assert stream.clips == 0
+
+
+def test_a_changed_byte_is_a_miss_for_that_file_alone(features, table):
+    features()
+    path = table.parent / "calls" / "tuesday.wav"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    _, stream = features()
+    assert stream.clips == 1
+
+
+def test_another_stretch_of_the_same_file_is_a_miss(features, table):
+    features()
+    table.write_text(table.read_text().replace("monday.wav,0,0.6", "monday.wav,0,0.5"))
+    changed, stream = features()
+    assert stream.clips == 1
+    assert changed.lengths[0] == 50
+
+
+def test_other_settings_and_another_precision_are_misses(features):
+    features()
+    _, stream = features("envelope, but squared")
+    assert stream.clips == 3
+    _, stream = features(precision="bf16")
+    assert stream.clips == 3
+
+
+def test_a_torn_file_is_computed_again(features, tmp_path):
+    before, _ = features()
+    torn = sorted((tmp_path / "cache").rglob("*.safetensors"))[0]
+    content = torn.read_bytes()
+    torn.unlink()  # `before` still looks into the old file
+    torn.write_bytes(content[:50])
+    after, stream = features()
+    assert stream.clips == 1
+    for row in range(3):
+        assert torch.equal(before.get(row, "loudness"), after.get(row, "loudness"))
+
+
+def test_affetto_cache_is_where_features_go(features, tmp_path, monkeypatch):
+    monkeypatch.setenv("AFFETTO_CACHE", str(tmp_path / "chosen"))
+    features(cache=FeatureCache())
+    assert len(list((tmp_path / "chosen").rglob("*.safetensors"))) == 3
+
+
+def test_a_batch_holds_each_rows_features_and_target(features):
+    found, _ = features()
+    batch = found.batch([2, 0])
+    stream = batch.streams["loudness"]
+    assert stream.lengths.tolist() == [found.lengths[2], found.lengths[0]]
+    for row, sequence in zip([2, 0], stream.unbind(), strict=True):
+        assert torch.equal(sequence, found.get(row, "loudness"))
+    labels = found.corpus.categories
+    assert [labels[i] for i in batch.targets.tolist()] == ["happiness", "anger"]
+
+
+def test_what_memory_cannot_hold_is_read_from_disk(features, monkeypatch):
+    before, _ = features()
+    monkeypatch.setattr(dataset, "MEMORY", 300)
+    after, _ = features()
+    for row in (2, 1, 0):
+        assert torch.equal(before.get(row, "loudness"), after.get(row, "loudness"))
+
+
+def test_rows_are_those_of_the_speakers(features):
+    found, _ = features()
+    assert found.rows(["3"]) == [1]
+    assert found.rows(["3", "03"]) == [0, 1]
+    assert found.rows([]) == []
+
+
+def test_progress_is_told_of_computed_clips(features):
+    told = []
+    features(progress=lambda *news: told.append(news))
+    assert told == [("features", 3, 3)]
+    features(progress=lambda *news: told.append(news))
+    assert len(told) == 1
+
+
+def test_an_emotion_outside_the_classes_is_refused(features):
+    with pytest.raises(CorpusError, match="the corpus has happiness; this model's classes are anger, neutral"):
+        features(task=Categories(("anger", "neutral")))
+
+
+def test_a_clip_that_cannot_be_heard_stops_and_is_named(features, table):
+    (table.parent / "calls" / "tuesday.wav").write_bytes(b"a letter")
+    with pytest.raises(AudioError, match=r"^calls/tuesday\.wav: not audio"):
+        features()
+
+
+def test_a_missing_file_is_named(features, table):
+    (table.parent / "calls" / "tuesday.wav").unlink()
+    with pytest.raises(CorpusError, match=r"tuesday\.wav is missing"):
+        features()
+
+
+def test_many_clips_are_computed_in_several_goes(tmp_path, synthetic):
+    corpus = corpora.read("table", synthetic)
+    stream = Envelope("envelope")
+    found = Features(
+        corpus,
+        SpeechModel({"loudness": stream}),
+        Categories(corpus.categories),
+        cache=FeatureCache(tmp_path),
+        device=CPU,
+        precision="fp32",
+    )
+    assert stream.clips == len(found) == 96
+    with synthetic.open() as file:
+        for row, line in enumerate(csv.DictReader(file)):
+            samples = soundfile.info(Path(synthetic.parent) / line["file"]).frames
+            assert found.lengths[row] == samples // 160
+
+
+@given(
+    lengths=st.lists(st.integers(1, 500), min_size=1, max_size=200),
+    size=st.integers(1, 40),
+    seed=st.integers(0, 2**32),
+    pool=st.integers(1, 9),
+)
+def test_an_epoch_deals_each_row_once_in_batches_of_at_most_the_size(lengths, size, seed, pool):
+    batches = list(shuffled_batches(lengths, size, generator=torch.Generator().manual_seed(seed), pool=pool))
+    assert sorted(row for batch in batches for row in batch) == list(range(len(lengths)))
+    assert all(1 <= len(batch) <= size for batch in batches)
+    assert len(batches) == -(-len(lengths) // size)
+
+
+def test_the_order_follows_the_generator_and_neighbours_are_alike_in_length():
+    lengths = torch.randint(50, 500, (256,), generator=torch.Generator().manual_seed(0)).tolist()
+
+    def epoch(seed: int) -> list[list[int]]:
+        return list(shuffled_batches(lengths, 16, generator=torch.Generator().manual_seed(seed)))
+
+    assert epoch(1) == epoch(1)
+    assert epoch(1) != epoch(2)
+    spread = [max(lengths[i] for i in batch) - min(lengths[i] for i in batch) for batch in epoch(1)]
+    assert sum(spread) / len(spread) < 0.3 * (max(lengths) - min(lengths))

@@ -1,0 +1,144 @@
+"""Imports point one way: from what a listener needs, through what a trainer needs, to the command line."""
+
+import ast
+import graphlib
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+import affetto
+
+SOURCE = Path(affetto.__file__).parent
+
+BOTTOM = {"audio", "batch", "config", "device", "errors", "hub", "labels", "metrics", "resources"}
+
+# What each module, or folder of modules, may import of ours, wherever in the file.
+MAY_IMPORT = {
+    "errors": set(),
+    "labels": set(),
+    "batch": set(),
+    "metrics": set(),
+    "resources": set(),
+    "report": set(),
+    "audio": {"errors"},
+    "config": {"errors"},
+    "device": {"errors"},
+    "hub": {"errors"},
+    "cards": {"config"},
+    "cache": set(),
+    "augment": {"batch", "config"},
+    "frontend": {"batch", "config"},
+    "layers": {"batch"},
+    "pretrained": {"errors", "hub"},
+    "encoders": {"batch", "config", "errors", "frontend", "hub", "layers"},
+    "models": {"batch", "config", "encoders", "errors", "frontend", "layers", "pretrained"},
+    "tasks": {"batch", "config", "errors"},
+    "checkpoint": BOTTOM | {"models", "tasks"},
+    "corpora": {"audio", "errors", "labels"},
+    "protocol": {"corpora", "errors"},
+    "recognizer": BOTTOM | {"checkpoint", "corpora", "models", "pretrained", "tasks"},
+    "dataset": BOTTOM | {"cache", "corpora", "models", "protocol", "tasks"},
+    "training": BOTTOM | {"augment", "cache", "dataset", "frontend", "models", "tasks"},
+    "experiment": BOTTOM | {"models", "tasks", "training"},
+    "bench": BOTTOM | {"cache", "corpora", "dataset", "experiment", "models", "tasks", "training"},
+    "evaluation": BOTTOM | {"bench", "cache", "corpora", "dataset", "experiment", "protocol", "report"},
+    "runs": BOTTOM
+    | {"bench", "cache", "cards", "checkpoint", "corpora", "dataset", "evaluation", "experiment", "models", "tasks"},
+}
+ABOVE_ALL = {"", "cli", "__main__"}  # the package itself, which loads its names when they are used, and the commands
+
+UNITS = sorted({path.relative_to(SOURCE).with_suffix("").parts[0] for path in SOURCE.rglob("*.py")} - {"__init__"})
+
+
+def files(unit: str) -> list[Path]:
+    if unit == "":
+        return [SOURCE / "__init__.py"]
+    single = SOURCE / f"{unit}.py"
+    return [single] if single.is_file() else sorted((SOURCE / unit).rglob("*.py"))
+
+
+def imported(tree: ast.AST) -> Iterator[str]:
+    """Full names of what a file imports, at its top and inside functions."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            assert node.module is not None
+            if node.module == "affetto":
+                yield from (f"affetto.{alias.name}" for alias in node.names)
+            else:
+                yield node.module
+
+
+@cache
+def imports(unit: str) -> tuple[frozenset[str], frozenset[str]]:
+    """Of a module or folder: what it imports of ours, by first name, and of others, by theirs."""
+    names = {name for path in files(unit) for name in imported(ast.parse(path.read_text(encoding="utf-8")))}
+    ours = {name.split(".")[1] for name in names if name.startswith("affetto.")}
+    others = {name.split(".")[0] for name in names} - {"affetto"} - set(sys.stdlib_module_names)
+    return frozenset(ours & set(UNITS)) - {unit}, frozenset(others)
+
+
+def carried(unit: str) -> set[str]:
+    """The modules and folders of ours that come along with one, itself included."""
+    found, ahead = set(), [unit]
+    while ahead:
+        here = ahead.pop()
+        if here not in found:
+            found.add(here)
+            ahead += imports(here)[0]
+    return found
+
+
+def test_the_table_knows_every_module_and_no_other():
+    assert sorted({*MAY_IMPORT, *ABOVE_ALL} - {"", "__main__"}) == sorted(set(UNITS) - {"__main__"})
+    for allowed in MAY_IMPORT.values():
+        assert allowed <= set(MAY_IMPORT)
+
+
+def test_the_table_has_no_circle():
+    graphlib.TopologicalSorter(MAY_IMPORT).prepare()
+
+
+@pytest.mark.parametrize("unit", MAY_IMPORT)
+def test_a_module_imports_only_what_the_table_allows(unit):
+    ours, _ = imports(unit)
+    assert ours <= MAY_IMPORT[unit], f"{unit} imports {', '.join(sorted(ours - MAY_IMPORT[unit]))}"
+
+
+def test_nothing_imports_the_commands():
+    for unit in MAY_IMPORT:
+        assert not imports(unit)[0] & ABOVE_ALL
+
+
+def test_who_listens_carries_nothing_that_trains():
+    assert not carried("recognizer") & {"augment", "bench", "dataset", "evaluation", "experiment", "runs", "training"}
+
+
+def test_models_know_nothing_of_corpora():
+    for unit in ("models", "encoders", "layers", "tasks", "checkpoint"):
+        assert not carried(unit) & {"corpora", "dataset", "protocol", "training"}
+
+
+@pytest.mark.parametrize("unit", ["audio", "cards", "config", "corpora", "hub", "metrics", "protocol", "report"])
+def test_networks_are_not_needed_where_there_are_none(unit):
+    for part in carried(unit):
+        assert not imports(part)[1] & {"torch", "transformers", "accelerate", "safetensors"}, part
+
+
+def test_only_who_trains_needs_accelerate():
+    assert {unit for unit in UNITS if "accelerate" in imports(unit)[1]} == {"training"}
+
+
+@pytest.mark.parametrize("unit", ["", "cli"])
+def test_heavy_modules_are_loaded_when_they_are_used(unit):
+    """At their top the package and its commands import names and errors only, beside what is for type checkers."""
+    for path in files(unit):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        tree.body = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+        ours = {name for name in imported(tree) if name.startswith("affetto")}
+        assert ours <= {"affetto.__version__", "affetto.errors"}

@@ -1,0 +1,241 @@
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from affetto import checkpoint, corpora, experiment, runs
+from affetto.cache import FeatureCache
+from affetto.errors import ConfigError
+from affetto.recognizer import Recognizer
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def settings(tiny_probe, tmp_path):
+    """Makes an experiment with a tiny probe on the synthetic emotions."""
+
+    def make(**changes):
+        content = {
+            "name": "tiny",
+            "corpus": "table",
+            "protocol": "speaker-4fold",
+            "model": tiny_probe,
+            "training": {"epochs": 20, "batch_size": None, "optimizer": "adam", "learning_rate": 0.05},
+            "seeds": [3, 4],
+            **changes,
+        }
+        path = tmp_path / "tiny.yaml"
+        path.write_text(yaml.safe_dump(content))
+        return experiment.read(path)
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    """Of features that all tests here share."""
+    return FeatureCache(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture
+def train(synthetic, cache, tmp_path):
+    """Runs an experiment in a folder; returns the checkpoint's."""
+
+    def run(tried, *, folder="run", corpus=None, **arguments):
+        return runs.train(
+            tried,
+            corpus or corpora.read("table", synthetic),
+            tmp_path / folder,
+            cache=cache,
+            device=CPU,
+            precision="fp32",
+            **arguments,
+        )
+
+    return run
+
+
+def test_a_run_ends_in_a_checkpoint_that_recognises(settings, train, synthetic):
+    tried = settings()
+    target = train(tried)
+    assert target.name == "checkpoint"
+    assert {path.name for path in target.parent.iterdir()} == {"settings.yaml", "metrics.jsonl", "checkpoint"}
+    assert yaml.safe_load((target.parent / "settings.yaml").read_text()) == json.loads(json.dumps(tried.config))
+    recognizer = Recognizer.from_pretrained(target)
+    assert recognizer.labels == ("anger", "happiness", "sadness")
+    corpus = corpora.read("table", synthetic)
+    right = [a.emotion == b for a, b in zip(recognizer.predict_corpus(corpus), corpus.table.emotion, strict=True)]
+    assert sum(right) > 0.7 * len(right)
+
+
+def test_the_checkpoint_tells_what_it_was_trained_on(settings, train, synthetic):
+    corpus = corpora.read("table", synthetic)
+    told = checkpoint.describe(train(settings()))["provenance"]
+    assert told["name"] == "tiny"
+    assert told["best_epoch"] == 20
+    assert told["chosen"] is None
+    assert told["expected"] is None
+    assert told["trained_on"]["utterances"] == 96
+    assert told["trained_on"]["speakers"] == ["ann", "ben", "cem", "dia"]
+    assert told["trained_on"]["manifest_sha256"] == corpus.manifest_sha256()
+    assert told["experiment"]["training"]["epochs"] == 20
+
+
+def test_what_is_excluded_is_not_heard(settings, train, synthetic, tmp_path):
+    kept_out = ("ann_anger_0.wav", "ben_sadness_7.wav")
+    target = train(settings(final={"exclude": kept_out}))
+    told = checkpoint.describe(target)["provenance"]
+    assert told["trained_on"]["utterances"] == 94
+    assert tuple(told["trained_on"]["excluded"]) == kept_out
+    for file, _, _ in corpora.read("table", synthetic).table.index:
+        assert runs.heard(told, synthetic.parent / file) == (file not in kept_out)
+    assert all(file in checkpoint.card(target) for file in kept_out)
+
+
+def test_excluded_clips_do_not_matter(settings, train, synthetic):
+    """Left out by the settings or gone from the table: the weights are the same."""
+    corpus = corpora.read("table", synthetic)
+    files = corpus.table.index.get_level_values("file")
+    first = train(settings(final={"exclude": list(files[:9])}))
+    second = train(settings(), folder="other", corpus=corpus.select(~files.to_series().isin(files[:9])))
+    third = train(settings(), folder="third")
+    weights = [checkpoint.load(each).model.state_dict()["classifier.weight"] for each in (first, second, third)]
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
+
+
+def test_dev_speakers_choose_the_epoch_and_are_not_heard(settings, train, synthetic):
+    target = train(settings(final={"dev_speakers": ["dia"]}))
+    told = checkpoint.describe(target)["provenance"]
+    assert told["trained_on"]["speakers"] == ["ann", "ben", "cem"]
+    assert told["trained_on"]["utterances"] == 72
+    assert set(told["dev"]) == {"wa", "ua", "macro_f1"}
+    assert not runs.heard(told, synthetic.parent / "dia_anger_0.wav")
+    assert runs.heard(told, synthetic.parent / "ann_anger_0.wav")
+
+
+def test_open_settings_are_chosen_and_told(settings, train):
+    choose = {"grid": {"training.learning_rate": [0.0, 0.05]}}
+    told = checkpoint.describe(train(settings(choose=choose)))["provenance"]
+    assert told["chosen"] == {"training.learning_rate": 0.05}
+    assert told["experiment"]["training"]["learning_rate"] == 0.05
+
+
+def test_the_choice_is_made_without_excluded_clips(settings, train, synthetic, tmp_path):
+    """Their sound can be anything that can be read: noise in their place changes no weight."""
+    files = [f"{speaker}_sadness_{version}.wav" for speaker in ("ann", "ben") for version in range(4)]
+    tried = settings(choose={"grid": {"training.weight_decay": [0.0, 0.5]}}, final={"exclude": files})
+    first = train(tried)
+    other = tmp_path / "other"
+    other.mkdir()
+    for path in synthetic.parent.iterdir():
+        source = synthetic.parent / "cem_anger_0.wav" if path.name in files else path
+        (other / path.name).write_bytes(source.read_bytes())
+    second = train(tried, folder="second", corpus=corpora.read("table", other / synthetic.name))
+    assert (first / "model.safetensors").read_bytes() == (second / "model.safetensors").read_bytes()
+
+
+def test_the_first_seed_is_the_runs(settings, train):
+    target = train(settings(model={"name": "cnn", "dense": 8}, training={"epochs": 1}, seeds=[5], final=few()))
+    other = train(
+        settings(model={"name": "cnn", "dense": 8}, training={"epochs": 1}, seeds=[6], final=few()), folder="b"
+    )
+    again = train(
+        settings(model={"name": "cnn", "dense": 8}, training={"epochs": 1}, seeds=[5, 6], final=few()), folder="c"
+    )
+    weights = [(folder / "model.safetensors").read_bytes() for folder in (target, other, again)]
+    assert weights[0] == weights[2]
+    assert weights[0] != weights[1]
+
+
+def few() -> dict[str, list[str]]:
+    """Final settings that keep all but three clips out, for models that take long."""
+    names = [
+        f"{speaker}_{emotion}_{version}.wav"
+        for speaker in ("ann", "ben", "cem", "dia")
+        for emotion in ("anger", "happiness", "sadness")
+        for version in range(8)
+    ]
+    return {"exclude": [name for name in names if not name.startswith("ann") or not name.endswith("_0.wav")]}
+
+
+def test_a_finished_run_is_left_as_it_is(settings, train):
+    target = train(settings())
+    before = {path: path.stat().st_mtime_ns for path in target.iterdir()}
+    assert train(settings()) == target
+    assert {path: path.stat().st_mtime_ns for path in target.iterdir()} == before
+
+
+def test_a_folder_with_another_run_is_refused(settings, train):
+    train(settings())
+    with pytest.raises(ConfigError, match="run: holds a run with other settings; give another folder with --out"):
+        train(settings(training={"epochs": 3}))
+
+
+@pytest.mark.parametrize(
+    ("final", "words"),
+    [
+        ({"exclude": ["eve.wav"]}, r"final\.exclude: table has no file 'eve\.wav'"),
+        ({"dev_speakers": ["eve"]}, r"final\.dev_speakers: table has no speaker 'eve'"),
+    ],
+)
+def test_files_and_speakers_that_are_not_there_cannot_be_kept_out(final, words, settings, train):
+    with pytest.raises(ConfigError, match=words):
+        train(settings(final=final))
+
+
+def results_file(path: Path, tried, **changes) -> Path:
+    content = {
+        "protocol": "table-speaker4fold-v1",
+        "seeds": [3, 4],
+        "config": tried.config,
+        "fold_mean": {"wa": 0.8125, "ua": 0.75, "macro_f1": 0.7},
+        **changes,
+    }
+    path.write_text(json.dumps(content))
+    return path
+
+
+def test_the_card_quotes_results_of_the_same_settings(settings, train, tmp_path):
+    tried = settings()
+    target = train(tried, results=results_file(tmp_path / "tiny.json", tried))
+    assert "WA 81.2 % and UA 75.0 %" in checkpoint.card(target)
+    assert "(table-speaker4fold-v1, mean over folds, 2 seeds)" in checkpoint.card(target)
+    assert checkpoint.describe(target)["provenance"]["expected"] == {
+        "protocol": "table-speaker4fold-v1",
+        "seeds": 2,
+        "wa": 0.8125,
+        "ua": 0.75,
+    }
+
+
+def test_a_card_without_results_says_so(settings, train):
+    assert "has not been measured on unseen speakers" in checkpoint.card(train(settings()))
+
+
+def test_results_of_other_settings_are_not_quoted(settings, train, tmp_path):
+    path = results_file(tmp_path / "tiny.json", settings(training={"epochs": 3}))
+    with pytest.raises(ConfigError, match=r"tiny\.json: holds results of other settings than tiny has now"):
+        train(settings(), results=path)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("content", ["", "WA 80", "[]", "{}"])
+def test_what_is_not_a_results_file_is_refused(content, settings, train, tmp_path):
+    path = tmp_path / "results.json"
+    path.write_text(content)
+    with pytest.raises(ConfigError, match=r"results\.json: is not a results file"):
+        train(settings(), results=path)
+
+
+def test_heard_goes_by_content_not_by_name(tmp_path):
+    (tmp_path / "a.wav").write_bytes(b"sound")
+    (tmp_path / "b.wav").write_bytes(b"other")
+    told = {"heard": [hashlib.sha256(b"sound").hexdigest()[: runs.HEARD_DIGITS]]}
+    assert runs.heard(told, tmp_path / "a.wav")
+    assert not runs.heard(told, tmp_path / "b.wav")
+    assert not runs.heard({}, tmp_path / "a.wav")

@@ -1,0 +1,436 @@
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from torch import nn
+
+from affetto import corpora, experiment, training
+from affetto.batch import Padded
+from affetto.bench import Bench
+from affetto.cache import FeatureCache
+from affetto.dataset import Features
+from affetto.models import SpeechModel
+from affetto.tasks import Categories, CategoriesSettings
+from affetto.training import TrainingSettings, fit, predict
+
+CPU = torch.device("cpu")
+COMMAND = [sys.executable, "-c", "from affetto.cli import main; main()"]
+
+
+class Loudness(nn.Module):
+    """A stream: mean loudness of each tenth of a second and how it changes, (T, 2)."""
+
+    width = 2
+    fingerprint = "loudness"
+
+    def forward(self, waveforms: Padded) -> Padded:
+        whole = waveforms.values[:, : waveforms.values.shape[1] // 1600 * 1600]
+        loudness = whole.reshape(len(whole), -1, 1600).abs().mean(dim=2)
+        change = torch.diff(loudness, dim=1, prepend=loudness[:, :1])
+        return Padded(torch.stack([loudness, change], dim=2), waveforms.lengths // 1600)
+
+
+class Small(SpeechModel):
+    """Mean and spread of the loudness, a hidden layer, dropout, classes."""
+
+    def __init__(self, n_classes: int = 3, dropout: float = 0.0) -> None:
+        super().__init__({"loudness": Loudness()})
+        self.hidden = nn.Linear(4, 16)
+        self.dropout = nn.Dropout(dropout)
+        self.classifier = nn.Linear(16, n_classes)
+
+    def forward(self, streams):
+        mean = streams["loudness"].mean()
+        spread = streams["loudness"].with_values(streams["loudness"].values.square()).mean()
+        x = torch.cat([mean, spread.sqrt()], dim=1) * 10
+        return self.classifier(self.dropout(torch.tanh(self.hidden(x))))
+
+
+class Scripted(Small):
+    """Whatever it learns, its answers on dev come from a script: a logit of the right class an evaluation, or NaN."""
+
+    def __init__(self, script: list[float]) -> None:
+        super().__init__()
+        self.script = iter(script)
+        self.seen: list[dict[str, torch.Tensor]] = []
+
+    def forward(self, streams):
+        logits = super().forward(streams)
+        if self.training:
+            return logits
+        self.seen.append({name: tensor.clone() for name, tensor in self.trained_state.items()})
+        scripted = torch.zeros_like(logits)
+        scripted[:, 0] = next(self.script)  # dev below is of class 0 alone
+        return scripted
+
+
+@pytest.fixture(scope="module")
+def features(synthetic, tmp_path_factory):
+    """Loudness of the two minutes of synthetic emotion: 96 clips, three classes."""
+    corpus = corpora.read("table", synthetic)
+    cache = FeatureCache(tmp_path_factory.mktemp("cache"))
+    return Features(corpus, Small(), Categories(corpus.categories), cache=cache, device=CPU, precision="fp32")
+
+
+def train(features, model=None, *, dev=("dia",), seed=0, task=None, folder=None, progress=None, rows=None, **settings):
+    """A model trained on two speakers, with its history."""
+    torch.manual_seed(seed)
+    model = model or Small(dropout=0.3)
+    history = fit(
+        model,
+        task or Categories(features.corpus.categories),
+        features,
+        features.rows(["ann", "ben"]) if rows is None else rows,
+        features.rows(dev),
+        TrainingSettings(**{"epochs": 4, "learning_rate": 0.01, **settings}),
+        seed=seed,
+        device=CPU,
+        precision="fp32",
+        folder=folder,
+        **({} if progress is None else {"progress": progress}),
+    )
+    return model, history
+
+
+def same(first, second) -> bool:
+    return all(
+        torch.equal(a, b) for a, b in zip(first.state_dict().values(), second.state_dict().values(), strict=True)
+    )
+
+
+# Learning
+
+
+def test_the_loss_falls_and_an_unheard_speaker_is_understood(features):
+    model, history = train(features, epochs=40, batch_size=16)
+    losses = [epoch.loss for epoch in history.epochs]
+    assert len(losses) == 40
+    assert losses[-1] < 0.5 * losses[0]
+    assert history.best.dev["ua"] > 0.8
+    rows = features.rows(["cem"])
+    task = Categories(features.corpus.categories)
+    answers = predict(model, task, features, rows, device=CPU, precision="fp32").argmax(dim=1)
+    assert (answers == features.targets[rows]).float().mean() > 0.6
+
+
+def test_one_batch_is_memorised_even_with_wrong_labels(features, monkeypatch):
+    rows = features.rows(["ann"])[::4]
+    wrong = features.targets.clone()
+    wrong[rows] = torch.tensor([0, 1, 2, 2, 0, 1])
+    monkeypatch.setattr(features, "targets", wrong)
+    model, history = train(features, Small(), rows=rows, dev=(), epochs=700, batch_size=None, learning_rate=0.2)
+    assert history.epochs[-1].loss < 0.05
+    answers = predict(model, Categories(features.corpus.categories), features, rows, device=CPU).argmax(dim=1)
+    assert answers.tolist() == wrong[rows].tolist()
+
+
+@pytest.fixture(scope="module")
+def bench(synthetic, tiny_probe, tmp_path_factory):
+    """Makes a bench on the synthetic emotions for a model of the package."""
+
+    def make(model, **settings):
+        content = {"name": "x", "corpus": "table", "protocol": "speaker-4fold", "model": model, "training": settings}
+        path = tmp_path_factory.mktemp("experiment") / "x.yaml"
+        path.write_text(yaml.safe_dump(content))
+        return Bench.prepare(
+            experiment.read(path),
+            corpora.read("table", synthetic),
+            cache=FeatureCache(path.parent),
+            device=CPU,
+            precision="fp32",
+        )
+
+    return make
+
+
+def test_a_linear_probe_learns_the_synthetic_emotions(bench, tiny_probe):
+    tried = bench(tiny_probe, epochs=30, batch_size=None, optimizer="adam", learning_rate=0.03)
+    model, history = tried.train(tried.experiment, tried.features.rows(["ann", "ben", "cem"]), [], seed=0)
+    assert history.epochs[-1].loss < 0.5 * history.epochs[0].loss
+    rows = tried.features.rows(["dia"])
+    answers, _ = tried.test(model, rows)
+    assert sum(a == b for a, b in zip(answers, tried.truth(rows), strict=True)) >= 0.7 * len(rows)
+
+
+@pytest.mark.slow
+def test_the_cnn_learns_the_synthetic_emotions_and_memorises_a_batch(bench):
+    tried = bench("cnn", epochs=4, batch_size=8)
+    train_rows = tried.features.rows(["ann", "ben"])
+    _, history = tried.train(tried.experiment, train_rows, tried.features.rows(["cem"]), seed=0)
+    assert history.epochs[-1].loss < 0.5 * history.epochs[0].loss
+    assert history.best.dev["ua"] > 0.8
+    memorise = tried.experiment.with_settings({"training.epochs": 25, "training.batch_size": None})
+    _, history = tried.train(memorise, train_rows[::6], [], seed=0)
+    assert history.epochs[-1].loss < 0.02
+
+
+def test_normalisation_comes_from_the_training_rows_alone(bench, tiny_probe, monkeypatch):
+    tried = bench(tiny_probe, epochs=1, batch_size=None)
+    rows = tried.features.rows(["ann", "ben"])
+    before, _ = tried.train(tried.experiment, rows, tried.features.rows(["dia"]), seed=0)
+    get = tried.features.get
+    monkeypatch.setattr(tried.features, "get", lambda row, stream: get(row, stream) * (1 if row in rows else 1e3))
+    after, _ = tried.train(tried.experiment, rows, tried.features.rows(["dia"]), seed=0)
+    assert same(before, after)
+
+
+# Which epoch is kept, and when training ends
+
+
+@pytest.fixture
+def easy_dev(features, monkeypatch):
+    """The dev speaker's clips are all of class 0, so that a scripted model can be right or wrong about all of them."""
+    targets = features.targets.clone()
+    targets[features.rows(["dia"])] = 0
+    monkeypatch.setattr(features, "targets", targets)
+    return features
+
+
+@pytest.mark.parametrize(
+    ("script", "best"),
+    [
+        ([-1.0, 2.0, -1.0], 2),  # by score
+        ([1.0, 3.0, 2.0], 2),  # equal scores: by loss
+        ([math.nan, 1.0, math.nan], 2),  # a NaN is not the best, even though it comes first
+        ([1.0, math.nan, 1.0], 1),  # nor does it take the place of an equal
+        ([-1.0, math.nan, -2.0], 1),
+        ([math.nan, -1.0, math.nan], 2),  # a wrong answer is better than none
+    ],
+)
+def test_the_best_epoch_on_dev_is_kept_and_a_nan_never_wins(script, best, easy_dev):
+    model, history = train(easy_dev, Scripted(script), epochs=3)
+    assert history.best.epoch == best
+    kept = model.seen[best - 1]
+    assert all(torch.equal(tensor, kept[name]) for name, tensor in model.trained_state.items())
+    assert not all(torch.equal(tensor, kept[name]) for name, tensor in model.seen[best % 3].items())
+
+
+def test_without_dev_the_last_epoch_is_kept(features):
+    model, history = train(features, dev=(), epochs=3)
+    assert history.best.epoch == 3
+    assert history.best.dev == {}
+    assert history.best.dev_loss is None
+
+
+@pytest.mark.parametrize(
+    ("script", "patience", "epochs"),
+    [
+        ([1.0] * 9, 2, 3),
+        ([1.0, 2.0, 2.0, 2.0, 2.0, 9.0], 3, 5),
+        ([1.0, 2.0, 3.0, 2.0, 4.0, 1.0, 1.0], 2, 7),
+        ([math.nan] * 9, 2, 3),
+        ([1.0] * 9, None, 9),
+    ],
+)
+def test_training_ends_when_patience_does(script, patience, epochs, easy_dev):
+    _, history = train(easy_dev, Scripted(script), epochs=len(script), patience=patience)
+    assert len(history.epochs) == epochs
+
+
+# What a run depends on
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(features):
+    first, history = train(features, seed=1)
+    torch.rand(7)
+    again, history_again = train(features, seed=1)
+    other, _ = train(features, seed=2)
+    assert same(first, again)
+    assert history == history_again
+    assert not same(first, other)
+
+
+def test_the_seed_rules_order_and_dropout_too(features):
+    start = Small(dropout=0.3).state_dict()
+
+    def trained(seed):
+        model = Small(dropout=0.3)
+        model.load_state_dict(start)
+        return train(features, model, seed=seed)[0]
+
+    assert same(trained(1), trained(1))
+    assert not same(trained(1), trained(2))
+
+
+def test_dev_has_no_influence_on_what_is_learned(features):
+    _, with_dev = train(features, epochs=3)
+    _, without = train(features, dev=(), epochs=3)
+    assert [epoch.loss for epoch in with_dev.epochs] == [epoch.loss for epoch in without.epochs]
+
+
+def rates(folder: Path, features, **settings) -> list[float]:
+    """The learning rate after each step, one step an epoch."""
+    found = []
+
+    def look(what, done, total):
+        state = torch.load(folder / "state.pt", weights_only=True)
+        found.append(state["optimizer"]["param_groups"][0]["lr"])
+
+    train(features, batch_size=None, folder=folder, progress=look, dev=(), **settings)
+    return found
+
+
+def test_the_learning_rate_rises_and_falls_in_straight_lines(features, tmp_path):
+    found = rates(tmp_path, features, epochs=20, warmup=0.2, learning_rate=0.5)
+    assert found == pytest.approx([0.2, 0.3, 0.4] + [0.5 * (20 - step) / 16 for step in range(4, 21)])
+    assert max(found) == 0.5
+    assert found[-1] == 0.0
+
+
+def test_without_warm_up_the_learning_rate_only_falls(features, tmp_path):
+    assert rates(tmp_path, features, epochs=4, warmup=0.0, learning_rate=0.4) == pytest.approx([0.3, 0.2, 0.1, 0.0])
+
+
+class Indifferent(Small):
+    """Its logits depend on no weight, so that only the weight decay moves them."""
+
+    def forward(self, streams):
+        return super().forward(streams) * 0.0
+
+
+def test_weight_decay_shrinks_matrices_and_leaves_biases_alone(features):
+    model = Indifferent()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    train(features, model, epochs=2, weight_decay=0.1, dev=())
+    for name, tensor in model.state_dict().items():
+        if name.endswith("weight"):
+            assert tensor.norm() < before[name].norm()
+        else:
+            assert torch.equal(tensor, before[name])
+
+
+@pytest.mark.parametrize("balanced", [False, True])
+def test_class_weights_make_up_for_unequal_numbers_in_train(balanced, features, monkeypatch):
+    """To a model that cannot hear, the likeliest class is the most frequent one, unless the classes are balanced."""
+
+    class Deaf(Small):
+        def forward(self, streams):
+            return self.classifier(torch.zeros(len(streams["loudness"]), 16))
+
+    rows, dev = features.rows(["ann"])[:12], features.rows(["dia"])
+    targets = features.targets.clone()
+    targets[rows] = torch.tensor([0] * 8 + [1] * 3 + [2])
+    targets[dev] = 2  # who looks at dev, too, gets other weights
+    monkeypatch.setattr(features, "targets", targets)
+    task = Categories(features.corpus.categories, CategoriesSettings(class_weights="balanced" if balanced else "none"))
+    model, _ = train(features, Deaf(), rows=rows, dev=(), task=task, batch_size=None, epochs=300, learning_rate=0.1)
+    got = predict(model, task, features, dev[:1], device=CPU, precision="fp32")[0]
+    expected = torch.full((3,), 1 / 3) if balanced else torch.tensor([8, 3, 1]) / 12
+    torch.testing.assert_close(got, expected, atol=0.01, rtol=0)
+
+
+def test_a_large_gradient_is_clipped(features):
+    def first_step(clip):
+        model, _ = train(features, Small(), epochs=1, batch_size=None, optimizer="adam", clip=clip, dev=(), warmup=0)
+        return model
+
+    # Adam's first step does not depend on the gradient's size unless it vanishes beside Adam's epsilon.
+    assert not same(first_step(1e-9), first_step(None))
+
+
+def test_predictions_come_in_the_order_of_the_rows(features):
+    model, _ = train(features)
+    task = Categories(features.corpus.categories)
+    rows = [70, 3, 41, 4, 90]
+    together = predict(model, task, features, rows, device=CPU, precision="fp32", size=2)
+    for row, probabilities in zip(rows, together, strict=True):
+        alone = predict(model, task, features, [row], device=CPU, precision="fp32")[0]
+        torch.testing.assert_close(probabilities, alone)
+    torch.testing.assert_close(together.sum(dim=1), torch.ones(5))
+
+
+def test_progress_is_told_of_every_epoch(features):
+    told = []
+    train(features, epochs=3, progress=lambda *news: told.append(news))
+    assert told == [("epochs", 1, 3), ("epochs", 2, 3), ("epochs", 3, 3)]
+
+
+# Interrupted and taken up again
+
+
+class KilledError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("settings", [{}, {"patience": 2, "learning_rate": 0.0}], ids=["all epochs", "patience"])
+def test_a_run_that_is_interrupted_ends_as_if_it_had_not_been(settings, features, tmp_path):
+    whole, history = train(features, epochs=8, folder=tmp_path, **settings)
+    (tmp_path / "state.pt").unlink()
+
+    def kill(what, done, total):
+        if done == 2:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        train(features, epochs=8, folder=tmp_path, progress=kill, **settings)
+    told = []
+    torn, history_torn = train(
+        features, epochs=8, folder=tmp_path, progress=lambda *news: told.append(news[1]), **settings
+    )
+    assert same(whole, torn)
+    assert history == history_torn
+    assert told == [epoch.epoch for epoch in history.epochs[2:]]
+
+
+def test_a_finished_run_is_not_trained_further(features, tmp_path):
+    first, history = train(features, folder=tmp_path)
+    told = []
+    again, history_again = train(features, folder=tmp_path, progress=lambda *news: told.append(news))
+    assert told == []
+    assert same(first, again)
+    assert history == history_again
+
+
+def test_metrics_are_written_a_line_an_epoch(features, tmp_path):
+    _, history = train(features, folder=tmp_path)
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [training.Epoch(**line) for line in lines] == list(history.epochs)
+
+
+@pytest.mark.slow
+def test_a_killed_process_is_taken_up_again_and_ends_with_the_same_weights(toy_tree, tmp_path):
+    settings = {
+        "name": "killed",
+        "corpus": "table",
+        "protocol": "speaker-3fold",
+        "model": {"name": "cnn", "dropout": 0.2},
+        "training": {"epochs": 12, "batch_size": 2, "spec_augment": {}},
+    }
+    (tmp_path / "killed.yaml").write_text(yaml.safe_dump(settings))
+    table = toy_tree("table")
+
+    def start(folder: str) -> "subprocess.Popen[bytes]":
+        arguments = ["train", "killed.yaml", "--corpus", str(table), "--out", folder, "--cache", "cache"]
+        return subprocess.Popen([*COMMAND, *arguments], cwd=tmp_path, stderr=subprocess.PIPE, env=os.environ)
+
+    def finish(folder: str) -> None:
+        process = start(folder)
+        _, errors = process.communicate(timeout=300)
+        assert process.returncode == 0, errors.decode()
+
+    finish("whole")
+    process = start("torn")
+    log = tmp_path / "torn" / "metrics.jsonl"
+    until = time.monotonic() + 120
+    while not (log.exists() and len(log.read_text().splitlines()) >= 3):
+        assert process.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < until, "no epoch ended within two minutes"
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    assert not (tmp_path / "torn" / "checkpoint").exists()
+    done = len(log.read_text().splitlines())
+    assert 3 <= done < 12
+    finish("torn")
+    for file in ("metrics.jsonl", "checkpoint/model.safetensors", "checkpoint/golden.safetensors"):
+        assert (tmp_path / "torn" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes(), file
+    assert not (tmp_path / "torn" / "state.pt").exists()
