@@ -28,6 +28,8 @@ def write(name: str, labels: tuple[str, ...], provenance: JSON) -> str:
         "",
         f"Hears which of {len(labels)} emotions a recording of speech carries: {', '.join(labels)}.",
         "",
+        f"Architecture: `{provenance['experiment']['model']['name']}`{_encoder(provenance)}.",
+        "",
         "## Training data",
         "",
         f"{trained['title']} ({trained['licence']}), language {trained['language']}: "
@@ -52,6 +54,16 @@ def write(name: str, labels: tuple[str, ...], provenance: JSON) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _encoder(provenance: JSON) -> str:
+    """Where an encoder's weights come from, as an addition to a sentence."""
+    encoder = provenance["experiment"]["model"].get("encoder", {})
+    if encoder.get("name") != "whisper":
+        return ""
+    way = "fine-tuned" if encoder["trainable"] else "frozen"
+    layers = ", ".join(str(layer) for layer in encoder["outputs"])
+    return f" on the states of layer {layers} of Whisper's encoder (OpenAI, Radford et al., 2022; MIT), {way}"
 
 
 def expectation(provenance: JSON) -> str:
