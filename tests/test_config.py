@@ -169,6 +169,13 @@ def test_an_experiment_states_only_what_differs(tmp_path):
     assert experiment.read(path).fingerprint == short.fingerprint
 
 
+@pytest.mark.parametrize("name", experiment.names())
+def test_experiments_that_ship_can_be_read_by_name(name):
+    shipped = experiment.read(name)
+    assert shipped.model.name in models.names()
+    assert shipped.protocol.startswith(("emodb-", "speaker-"))
+
+
 def test_assignments_reach_into_models_and_encoders(tmp_path):
     path = tmp_path / "toy.yaml"
     path.write_text(yaml.safe_dump(FUSION))

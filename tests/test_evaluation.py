@@ -307,6 +307,19 @@ def test_the_choice_never_looks_at_the_test_speaker(bench, monkeypatch):
     assert set(looked) > test, "the watch is blind"
 
 
+def test_a_benchmark_lets_the_choice_see_all_speakers_but_the_folds(settings, run, monkeypatch):
+    seen: list[set[str]] = []
+
+    def spy(bench, speakers, *, seed):
+        seen.append(set(speakers))
+        return {"training.learning_rate": 0.05}
+
+    monkeypatch.setattr(Bench, "choose", spy)
+    run(settings(choose=CHOOSE, seeds=[0]))
+    everybody = {"ann", "ben", "cem", "dia"}
+    assert seen == [everybody - {tested} for tested in ("ann", "ben", "cem", "dia")]
+
+
 def test_false_labels_of_the_test_speaker_change_nothing_but_the_scores(settings, run, synthetic, tmp_path):
     """Not what was chosen, not what was learned: the probabilities of the speaker's own clips stay as they are."""
     corpus = corpora.read("table", synthetic)

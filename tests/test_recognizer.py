@@ -7,7 +7,7 @@ import pytest
 import soundfile
 import soxr
 
-from affetto import AudioError, CheckpointError, ConfigError, Prediction, Recognizer, corpora, recognizer
+from affetto import AudioError, CheckpointError, ConfigError, Prediction, Recognizer, corpora, pretrained, recognizer
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 CLIPS = sorted(SAMPLES.glob("*.wav"))
@@ -222,7 +222,7 @@ def test_a_model_saved_elsewhere_gives_the_same_answers(shipped, alone, tmp_path
 
 
 def test_the_default_is_found_by_name(shipped):
-    named = Recognizer.from_pretrained("whisper3-emodb")
+    named = Recognizer.from_pretrained(pretrained.DEFAULT)
     assert named.checkpoint.name == shipped.checkpoint.name
 
 

@@ -34,4 +34,4 @@ def confusion_figure(counts: npt.NDArray[np.int64], labels: Sequence[str], *, ti
     axes.set_ylabel("meant by the speaker")
     axes.set_title(title)
     figure.colorbar(image, ax=axes, label="share of the true class", fraction=0.046)
-    figure.savefig(path, metadata={"Software": None})
+    figure.savefig(path, bbox_inches="tight", metadata={"Software": None})
