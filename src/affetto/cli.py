@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -85,32 +86,23 @@ def demo(device: DeviceOption = "auto") -> None:
 
     corpus = corpora.read("table", resources.folder("samples") / "samples.csv")
     recognizer = Recognizer.from_pretrained(device=device)
-    table = Table(title=f"What {recognizer.checkpoint.name} hears in {len(corpus)} recordings (in %)")
-    for column in ("clip", "speaker", "meant", "heard"):
-        table.add_column(column)
-    for label in recognizer.labels:
-        table.add_column(label, justify="right")
+    table = _shares_table("clip", "meant", "heard", labels=recognizer.labels)
     files = corpus.table.index.get_level_values("file")
-    outcomes = recognizer.predict_all([corpus.path(file) for file in files])
     right = 0
-    for file, (_, row), outcome in zip(files, corpus.table.iterrows(), outcomes, strict=True):
+    for file, meant, outcome in zip(files, corpus.table["emotion"], recognizer.predict_corpus(corpus), strict=True):
         if isinstance(outcome, AudioError):
             raise outcome
-        right += outcome.emotion == row.emotion
-        colour = "green" if outcome.emotion == row.emotion else "red"
-        table.add_row(
-            file,
-            f"{row.speaker} ({row.sex}, {row.age})",
-            row.emotion,
-            f"[{colour}]{outcome.emotion}[/]",
-            *(
-                f"[bold]{100 * p:.0f}[/]" if label == outcome.emotion else f"{100 * p:.0f}"
-                for label, p in outcome.probabilities.items()
-            ),
-        )
+        right += outcome.emotion == meant
+        colour = "green" if outcome.emotion == meant else "red"
+        heard = f"[{colour}]{outcome.emotion}[/]"
+        table.add_row(Path(file).stem, meant, heard, *_shares(outcome.probabilities))
+    out.print(f"What {recognizer.checkpoint.name} hears in {len(corpus)} recordings, in %:\n", highlight=False)
     out.print(table)
-    out.print(f"{right} of {len(corpus)} as meant. These speakers, not these clips, were in training.", highlight=False)
-    out.print(f"For new speakers: {cards.expectation(recognizer.checkpoint.provenance)}", highlight=False)
+    out.print(
+        f"\n{right} of {len(corpus)} as meant. These speakers, not these clips, were in training; for new speakers expect "
+        f"less. {cards.expectation(recognizer.checkpoint.provenance)}",
+        highlight=False,
+    )
 
 
 @app.command()
@@ -462,15 +454,26 @@ class _Writer:
         return {**flat, "probabilities": {label: round(row[label], 6) for label in self.labels}}
 
     def _table(self) -> None:
-        table = Table()
-        table.add_column("file", overflow="fold")
-        table.add_column("emotion")
-        for column in ("in %", *self.labels):
-            table.add_column(column, justify="right")
+        table = _shares_table("file", "emotion", labels=self.labels)
         for row in self.rows:
-            shares = (f"{100 * row[label]:.0f}" for label in self.labels)
-            table.add_row(row["file"], row["emotion"], f"{100 * row['confidence']:.0f}", *shares)
+            table.add_row(row["file"], row["emotion"], *_shares({label: row[label] for label in self.labels}))
         (out if self.stream is sys.stdout else Console(file=self.stream, width=160)).print(table)
+
+
+def _shares_table(*columns: str, labels: tuple[str, ...]) -> Table:
+    """A table that ends in one narrow column a category; seven of them fit a terminal 80 wide."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=0)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for label in labels:
+        table.add_column(label, justify="right", no_wrap=True)
+    return table
+
+
+def _shares(probabilities: dict[str, float]) -> list[str]:
+    """Probabilities in whole per cent, the largest in bold."""
+    largest = max(probabilities.values())
+    return [f"[bold]{100 * p:.0f}[/]" if p == largest else f"{100 * p:.0f}" for p in probabilities.values()]
 
 
 class _Bars:

@@ -44,7 +44,7 @@ def benchmark(
     """Train and test every fold and seed that is not there yet; the path of the results file.
 
     Raises:
-        ConfigError: if the cells that are there were made with other settings.
+        ConfigError: if the cells that are there were made with other settings or from another copy of the corpus.
         ProtocolError: if the corpus does not allow the protocol.
         AudioError: if a clip cannot be heard.
     """
@@ -53,15 +53,17 @@ def benchmark(
     folder = results / protocol.id
     cells = folder / "cells" / experiment.name
     cells.mkdir(parents=True, exist_ok=True)
+    manifest = corpus.manifest_sha256()
     version = commit()  # of the code that runs, whatever happens to the working copy meanwhile
     plan = [(fold, seed) for seed in experiment.seeds for fold in protocol.folds]
     for done, (fold, seed) in enumerate(plan):
         progress("cells", done, len(plan))
         path = cells / f"{fold.name}-{seed}.json"
         if path.exists():
-            _check_cell(path, experiment)
+            _check_cell(path, experiment, manifest)
             continue
-        write_whole(path, _dump({**_cell(bench, fold, seed), "commit": version}))
+        cell = {**_cell(bench, fold, seed), "manifest_sha256": manifest, "commit": version}
+        write_whole(path, _dump(cell))
     progress("cells", len(plan), len(plan))
     finished = [json.loads((cells / f"{fold.name}-{seed}.json").read_text()) for fold, seed in plan]
     return _write_results(bench, protocol, finished, folder)
@@ -103,12 +105,17 @@ def _cell(bench: Bench, fold: Fold, seed: int) -> JSON:
     }
 
 
-def _check_cell(path: Path, experiment: Experiment) -> None:
-    if json.loads(path.read_text())["fingerprint"] != experiment.fingerprint:
-        raise ConfigError(
-            f"{path}: was made with other settings than {experiment.name} has now; "
-            "give the experiment another name, or delete the folder to start anew"
-        )
+def _check_cell(path: Path, experiment: Experiment, manifest: str) -> None:
+    cell = json.loads(path.read_text(encoding="utf-8"))
+    for made, now, what in (
+        (cell["fingerprint"], experiment.fingerprint, "with other settings than"),
+        (cell["manifest_sha256"], manifest, "from another copy of the corpus than the one that"),
+    ):
+        if made != now:
+            raise ConfigError(
+                f"{path}: was made {what} {experiment.name} has now; "
+                "give the experiment another name, or delete the folder to start anew"
+            )
 
 
 def _write_results(bench: Bench, protocol: Protocol, cells: Sequence[JSON], folder: Path) -> Path:
@@ -118,7 +125,7 @@ def _write_results(bench: Bench, protocol: Protocol, cells: Sequence[JSON], fold
     results: JSON = {
         "protocol": protocol.id,
         "corpus": bench.corpus.name,
-        "manifest_sha256": bench.corpus.manifest_sha256(),
+        "manifest_sha256": cells[0]["manifest_sha256"],
         "model": experiment.name,
         "task": experiment.task.name,
         "labels": list(labels),
