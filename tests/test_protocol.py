@@ -75,7 +75,7 @@ def test_emodb_leaves_each_speaker_out_once_and_develops_on_the_partner(toy_tree
 
 
 def test_a_fold_with_a_speaker_in_two_splits_cannot_be_made():
-    with pytest.raises(AssertionError, match="fold 1 has a speaker in two splits"):
+    with pytest.raises(ProtocolError, match="fold 1 has a speaker in two splits"):
         protocol.Fold("1", ("a", "b"), ("c",), ("b",))
 
 

@@ -17,6 +17,7 @@ NAMES = [
     "Prediction",
     "ProtocolError",
     "Recognizer",
+    "TrainingError",
     "__version__",
 ]
 

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         ConfigError,
         CorpusError,
         ProtocolError,
+        TrainingError,
     )
     from affetto.recognizer import Prediction, Recognizer
 
@@ -50,6 +51,7 @@ __all__ = [
     "Prediction",
     "ProtocolError",
     "Recognizer",
+    "TrainingError",
     "__version__",
 ]
 

@@ -171,7 +171,7 @@ def _promised_bytes(header: bytes) -> int:
     """Size in bytes that the first 12 bytes of a WAV, AIFF or AU file promise; 0 for other formats and when streamed.
 
     libsndfile shortens such a file, when truncated, without a word, so its size is compared with this. Writers that do
-    not know the length put 0 or 0xFFFFFFFF there.
+    not know the length put 0 there, 0xFFFFFFFF (ffmpeg), or something from 0x7F000000 on (sox).
     """
     if len(header) < 12:
         return 0
@@ -183,7 +183,7 @@ def _promised_bytes(header: bytes) -> int:
         before, length = int.from_bytes(header[4:8], "big"), int.from_bytes(header[8:12], "big")
     else:
         return 0
-    return 0 if length == 0 or length >= 0x7FFFFFFF else before + length
+    return 0 if length == 0 or length >= 0x7F000000 else before + length
 
 
 def _as_float(samples: npt.NDArray[Any]) -> npt.NDArray[np.float32]:

@@ -6,6 +6,7 @@ of its clip.
 """
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from affetto.batch import Padded
@@ -15,13 +16,13 @@ from affetto.config import Settings
 class SpecAugmentSettings(Settings):
     """Sizes of the stripes."""
 
-    time_stripes: int = 2
-    time_width: int = 64
+    time_stripes: int = Field(default=2, ge=0)
+    time_width: int = Field(default=64, ge=0)
     """Frames, at most."""
-    time_share: float = 0.2
+    time_share: float = Field(default=0.2, ge=0, le=1)
     """Of the clip's frames, at most."""
-    mel_stripes: int = 2
-    mel_width: int = 20
+    mel_stripes: int = Field(default=2, ge=0)
+    mel_width: int = Field(default=20, ge=0)
     """Bins, at most."""
 
 

@@ -85,10 +85,10 @@ class FeatureCache:
         return result
 
     def clear(self) -> int:
-        """Delete every feature; returns how many bytes that frees."""
+        """Delete every feature, and nothing else that may lie there; returns how many bytes that frees."""
         freed = sum(usage.bytes for usage in self.usage())
-        if self.folder.exists():
-            shutil.rmtree(self.folder)
+        for label in self.folder.glob("*/stream.json"):
+            shutil.rmtree(label.parent)
         return freed
 
 

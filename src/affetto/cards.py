@@ -33,7 +33,7 @@ def write(name: str, labels: tuple[str, ...], provenance: JSON) -> str:
         "## Training data",
         "",
         f"{trained['title']} ({trained['licence']}), language {trained['language']}: "
-        f"{trained['utterances']} utterances of {len(trained['speakers'])} speakers.",
+        f"{trained['utterances']} utterances of {len(trained['speakers']) or 'unknown'} speakers.",
         f"Cite: {trained['citation']}",
     ]
     if trained["excluded"]:
@@ -41,8 +41,8 @@ def write(name: str, labels: tuple[str, ...], provenance: JSON) -> str:
     lines += ["", "## How far to trust it", "", expectation(provenance)]
     lines += [
         "",
-        "Acted emotions, few speakers, one language: on other voices, languages, rooms and microphones expect less.",
-        "What it gives is how a clip sounds to a model of acted speech, not what a person feels.",
+        trained["caveat"],
+        "What it gives is how a clip sounds to a model of such recordings, not what a person feels.",
         "",
         "## Intended uses",
         "",

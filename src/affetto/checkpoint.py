@@ -30,6 +30,8 @@ from affetto.tasks import Categories, CategoriesSettings
 
 FORMAT = 1
 """Of the folder; raised when an older program could not read a newer folder."""
+AUDIO: JSON = {"sample_rate": audio.SAMPLE_RATE, "resampler": audio.RESAMPLER}
+"""How a model's audio was read; it must not be read otherwise later."""
 GOLDEN_TOLERANCE = 1e-3
 """Largest difference from the golden probabilities: room for other processors, none for other weights."""
 
@@ -87,7 +89,7 @@ def save(checkpoint: Checkpoint, folder: Path, *, half_encoder: bool = True) -> 
         "model": checkpoint.settings.model_dump(mode="json"),
         "task": checkpoint.task.settings.model_dump(mode="json"),
         "labels": list(checkpoint.task.labels),
-        "audio": {"sample_rate": audio.SAMPLE_RATE, "resampler": audio.RESAMPLER},
+        "audio": AUDIO,
         "provenance": checkpoint.provenance,
     }
     weights = {
@@ -124,10 +126,13 @@ def load(source: str | Path) -> Checkpoint:
         task = Categories(tuple(config["labels"]), CategoriesSettings.model_validate(config["task"]))
         settings = models.parse_settings(config["model"], source=f"{source}: config.json")
         checkpoint = Checkpoint(model, settings, task, config["provenance"], card(source))
+        heard = config["audio"]
     except (KeyError, TypeError, ValidationError, ConfigError) as error:
         raise CheckpointError(f"{source}: config.json does not describe a model ({_first_line(error)})") from error
     except RuntimeError as error:
         raise CheckpointError(f"{source}: the weights do not fit config.json ({_first_line(error)})") from error
+    if heard != AUDIO:
+        raise CheckpointError(f"{source}: was trained on audio read as {heard}; this affetto reads {AUDIO}")
     if set(golden) != {"waveform", "probabilities"}:
         raise CheckpointError(f"{source}: golden.safetensors does not hold a waveform and its probabilities")
     difference = _difference(checkpoint.probabilities([golden["waveform"].numpy()]), golden["probabilities"])

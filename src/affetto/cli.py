@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 import typer
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -37,7 +38,7 @@ app.add_typer(corpora_app, name="corpora")
 app.add_typer(models_app, name="models")
 app.add_typer(cache_app, name="cache")
 
-# A pipe or a file has no width: tables there are as wide as they need to be.
+# A pipe or a file has no width of its own.
 out = Console(width=None if sys.stdout.isatty() else 160)
 err = Console(stderr=True, soft_wrap=True)
 
@@ -99,10 +100,9 @@ def demo(device: DeviceOption = "auto") -> None:
     out.print(f"What {recognizer.checkpoint.name} hears in {len(corpus)} recordings, in %:\n", highlight=False)
     out.print(table)
     out.print(
-        f"\n{right} of {len(corpus)} as meant. These speakers, not these clips, were in training; for new speakers expect "
-        f"less. {cards.expectation(recognizer.checkpoint.provenance)}",
-        highlight=False,
+        f"\n{right} of {len(corpus)} as meant. These speakers, not these clips, were in training;", highlight=False
     )
+    out.print(f"for new speakers expect less. {cards.expectation(recognizer.checkpoint.provenance)}", highlight=False)
 
 
 @app.command()
@@ -139,7 +139,7 @@ def predict(
                     _complain(outcome)
                     continue
                 for note in outcome.notes:
-                    err.print(f"note: {outcome.file}: {note}", style="yellow", markup=False, highlight=False)
+                    _note(f"{outcome.file}: {note}")
                 writer.write(outcome)
             writer.close()
     if faults:
@@ -245,7 +245,7 @@ def evaluate(
     known = data.table["emotion"].isin(list(recognizer.labels))
     if not known.all():
         strange = ", ".join(sorted(set(data.table["emotion"][~known])))
-        err.print(f"note: {int((~known).sum())} utterances left out: the model does not know {strange}", style="yellow")
+        _note(f"{int((~known).sum())} utterances left out: the model does not know {strange}")
         data = data.select(known)
     if not len(data):
         raise CorpusError(f"{corpus}: has no utterance of the model's classes {', '.join(recognizer.labels)}")
@@ -286,7 +286,7 @@ def evaluate(
         )
     if out_file:
         with _output(out_file) as stream:
-            predictions.to_csv(stream, index=False, lineterminator="\n")
+            predictions.to_csv(stream, index=False, lineterminator="\n", float_format="%.6f")
     if faults:
         raise typer.Exit(1)
 
@@ -344,7 +344,7 @@ def corpora_check(
     )
     for finding in findings:
         end = "" if finding.end is None else f"{finding.end:.2f}"
-        table.add_row(finding.file, f"{finding.start:.2f}", end, finding.problem, finding.detail)
+        table.add_row(escape(finding.file), f"{finding.start:.2f}", end, finding.problem, escape(finding.detail))
     out.print(table)
     raise typer.Exit(1)
 
@@ -434,7 +434,7 @@ class _Writer:
     def write(self, prediction: "Prediction") -> None:
         row = prediction.row
         if self.kind == "csv":
-            self.csv.writerow([f"{value:.6g}" if isinstance(value, float) else value for value in row.values()])
+            self.csv.writerow([f"{value:.6f}" if isinstance(value, float) else value for value in row.values()])
         elif self.kind == "jsonl":
             self.stream.write(json.dumps(self._nested(row), ensure_ascii=False) + "\n")
         else:
@@ -456,7 +456,7 @@ class _Writer:
     def _table(self) -> None:
         table = _shares_table("file", "emotion", labels=self.labels)
         for row in self.rows:
-            table.add_row(row["file"], row["emotion"], *_shares({label: row[label] for label in self.labels}))
+            table.add_row(escape(row["file"]), row["emotion"], *_shares({label: row[label] for label in self.labels}))
         (out if self.stream is sys.stdout else Console(file=self.stream, width=160)).print(table)
 
 
@@ -563,6 +563,10 @@ def _corpus(kind: str | None, path: Path) -> "Corpus":
     raise CorpusError(
         f"{path}: is none of the corpora {', '.join(corpora.names())}; `affetto corpora show` has layouts"
     )
+
+
+def _note(text: str) -> None:
+    err.print(f"note: {text}", style="yellow", markup=False, highlight=False)
 
 
 def _complain(fault: AudioError) -> None:

@@ -20,8 +20,8 @@ Progress = Callable[[str, int, int], None]
 
 MEMORY = 2 * 2**30
 """Bytes of features that a `Features` keeps in memory; the rest is read from the cache each time."""
-CHUNK = 16
-"""Clips whose features are computed together."""
+FEATURES_VERSION = 1
+"""Part of every feature's key; raised when the same settings and weights come to give other features."""
 
 
 def no_progress(what: str, done: int, total: int) -> None:
@@ -61,7 +61,8 @@ class Features:
         self.cache = cache
         dtype = "bf16" if use_bf16(device, precision) else "fp32"
         self._fingerprints = {
-            name: f"{stream.fingerprint} {dtype} {audio.RESAMPLER}" for name, stream in model.streams.items()
+            name: f"{stream.fingerprint} {dtype} {audio.RESAMPLER} v{FEATURES_VERSION}"
+            for name, stream in model.streams.items()
         }
         self._keys = _content_keys(corpus)
         self._memory: dict[tuple[int, str], Tensor] = {}
@@ -109,15 +110,14 @@ class Features:
     ) -> None:
         # Looked into, not only at: a damaged file is computed anew.
         missing = [i for i in range(len(self)) if any(self._find(i, name) is None for name in self._fingerprints)]
-        for done in range(0, len(missing), CHUNK):
-            rows = missing[done : done + CHUNK]
-            waveforms = pad([torch.from_numpy(self.corpus.recording(row).waveform) for row in rows]).to(device)
+        for done, row in enumerate(missing, start=1):
+            # Each clip alone: which others happen to be missing must not show in the last digits.
+            waveform = pad([torch.from_numpy(self.corpus.recording(row).waveform)]).to(device)
             for name, stream in model.streams.items():
                 with torch.no_grad(), autocast(device, precision):
-                    features: Padded = stream.to(device)(waveforms)
-                for row, sequence in zip(rows, features.unbind(), strict=True):
-                    self.cache.save(self._fingerprints[name], self._keys[row], sequence.float().cpu())
-            progress("features", done + len(rows), len(missing))
+                    features: Padded = stream.to(device)(waveform)
+                self.cache.save(self._fingerprints[name], self._keys[row], features.values[0].float().cpu())
+            progress("features", done, len(missing))
 
 
 def shuffled_batches(

@@ -5,6 +5,7 @@
     |-- CorpusError       a folder or table that is not the corpus that it was said to be
     |-- ProtocolError     a split that cannot be made from this corpus
     |-- ConfigError       a setting that does not exist or has a wrong value
+    |-- TrainingError     a training that cannot go on
     `-- CheckpointError   a model folder that is incomplete, damaged or gives other answers than it should
 
 Every message says what went wrong, what was found, what was expected and what to do, in one line.
@@ -45,6 +46,10 @@ class ProtocolError(AffettoError):
 
 class ConfigError(AffettoError):
     """A setting that does not exist or has a wrong value."""
+
+
+class TrainingError(AffettoError):
+    """A training that cannot go on."""
 
 
 class CheckpointError(AffettoError):

@@ -87,6 +87,7 @@ def _cell(bench: Bench, fold: Fold, seed: int) -> JSON:
         "fold": fold.name,
         "seed": seed,
         "n": len(rows),
+        "n_train": len(train),
         "chosen": chosen,
         "best_epoch": history.best.epoch,
         "epochs": len(history.epochs),
@@ -134,14 +135,14 @@ def _write_results(bench: Bench, protocol: Protocol, cells: Sequence[JSON], fold
         "shipped": experiment.shipped,
         "seeds": list(experiment.seeds),
         "config": experiment.config,
-        "commit": ", ".join(sorted({str(cell["commit"]) for cell in cells})),
+        "commit": ", ".join(sorted({cell["commit"] for cell in cells if cell["commit"]})) or None,
         "machine": machine(bench.device, bench.precision),
         "seconds": round(sum(cell["seconds"] for cell in cells), 1),
         **summarise(table, labels),
     }
     for fold, cell in zip(results["folds"], cells, strict=True):
         assert (fold["fold"], fold["seed"]) == (cell["fold"], cell["seed"])
-        fold.update({key: cell[key] for key in ("dev", "chosen", "best_epoch", "epochs")})
+        fold.update({key: cell[key] for key in ("n_train", "dev", "chosen", "best_epoch", "epochs")})
     write_whole(folder / f"{experiment.name}.csv", table.to_csv(index=False, lineterminator="\n").encode())
     write_whole(path, _dump(results))
     report.confusion_figure(
@@ -187,30 +188,35 @@ def summarise(table: pd.DataFrame, labels: Sequence[str]) -> JSON:
         test = metrics.scores(list(part.truth), list(part.prediction))
         folds.append({"fold": fold, "seed": seed, "n": len(part), "test": test})
     frame = pd.DataFrame([{"seed": fold["seed"], **fold["test"]} for fold in folds])
-    by_seed = frame.groupby("seed").mean()
+    by_seed = pd.DataFrame({seed: part.mean(skipna=False) for seed, part in frame.groupby("seed")}).T.drop(
+        columns="seed"
+    )
     pooled = pd.DataFrame(
         metrics.scores(list(part.truth), list(part.prediction)) for _, part in table.groupby("seed", sort=False)
     )
     return {
         "folds": folds,
-        "fold_mean": _floats(by_seed.mean()),
+        "fold_mean": _floats(by_seed.mean(skipna=False)),
         "fold_mean_by_seed": {str(seed): _floats(row) for seed, row in by_seed.iterrows()},
-        "pooled": _floats(pooled.mean()),
+        "pooled": _floats(pooled.mean(skipna=False)),
         "confusion": metrics.confusion(list(table.truth), list(table.prediction), labels).tolist(),
     }
 
 
 def commit() -> str | None:
     """The commit of the working copy that this package runs from, "+" when it has changes; None outside one."""
-    here = Path(__file__).parent
+
+    def git(*arguments: str) -> str:
+        command = ["git", *arguments]
+        return subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True).stdout
+
     try:
-        head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=True)
-        status = subprocess.run(
-            ["git", "status", "--porcelain", "--", "."], cwd=here, capture_output=True, text=True, check=True
-        )
+        git(
+            "ls-files", "--error-unmatch", Path(__file__).name
+        )  # not a repository that merely surrounds an installation
+        return git("rev-parse", "HEAD").strip() + ("+" if git("status", "--porcelain", "--", ".").strip() else "")
     except (OSError, subprocess.CalledProcessError):
         return None
-    return head.stdout.strip() + ("+" if status.stdout.strip() else "")
 
 
 def machine(device: torch.device, precision: Precision) -> str:

@@ -31,7 +31,8 @@ class Fold:
 
     def __post_init__(self) -> None:
         together = (*self.train, *self.dev, *self.test)
-        assert len(set(together)) == len(together), f"fold {self.name} has a speaker in two splits"
+        if len(set(together)) != len(together):
+            raise ProtocolError(f"fold {self.name} has a speaker in two splits: {', '.join(sorted(together))}")
 
     @property
     def seen(self) -> tuple[str, ...]:

@@ -1,6 +1,5 @@
 """Recognition: from files, bytes or arrays to emotions with probabilities."""
 
-import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +25,9 @@ T = TypeVar("T")
 BATCH_SECONDS = 20.0
 """Audio in one batch, padding included."""
 READ_AHEAD = 256
-"""Recordings that are read before they are sorted by length and heard."""
+"""Recordings that are read, at most, before they are sorted by length and heard."""
+READ_AHEAD_SECONDS = 1200.0
+"""Audio that is read, at least, before it is heard although there are more recordings to come."""
 
 
 @dataclass(frozen=True)
@@ -164,17 +165,22 @@ class Recognizer:
 
     def _outcomes(self, read: "Callable[[T], _Heard]", items: Iterable[T]) -> Iterator[Prediction | AudioError]:
         """Predictions or errors of items, in their order; read ahead so that they can be batched by length."""
-        remaining = iter(items)
-        while ahead := list(itertools.islice(remaining, READ_AHEAD)):
-            waiting: list[_Heard | AudioError] = []
-            for item in ahead:
-                try:
-                    waiting.append(read(item))
-                except AudioError as error:
-                    waiting.append(error)
-            heard = iter(self._hear([item for item in waiting if not isinstance(item, AudioError)]))
-            for outcome in waiting:
-                yield outcome if isinstance(outcome, AudioError) else next(heard)
+        ahead: list[_Heard | AudioError] = []
+        for item in items:
+            try:
+                ahead.append(read(item))
+            except AudioError as error:
+                ahead.append(error)
+            seconds = sum(clip.recording.seconds for clip in ahead if not isinstance(clip, AudioError))
+            if len(ahead) == READ_AHEAD or seconds >= READ_AHEAD_SECONDS:
+                yield from self._in_order(ahead)
+                ahead = []
+        yield from self._in_order(ahead)
+
+    def _in_order(self, ahead: "Sequence[_Heard | AudioError]") -> Iterator[Prediction | AudioError]:
+        heard = iter(self._hear([clip for clip in ahead if not isinstance(clip, AudioError)]))
+        for clip in ahead:
+            yield clip if isinstance(clip, AudioError) else next(heard)
 
     def _hear(self, clips: "Sequence[_Heard]") -> list[Prediction]:
         """Predictions of some recordings, in their order."""

@@ -1,6 +1,7 @@
 """A run: one training on a whole corpus that ends in a checkpoint to use.
 
-The run folder holds `settings.yaml` (resolved), `metrics.jsonl`, `state.pt` while it is unfinished, and `checkpoint/`.
+The run folder holds `settings.yaml` (resolved), `origin.yaml` (the data's manifest, the precision), `metrics.jsonl`,
+`state.pt` while it is unfinished, and `checkpoint/`.
 """
 
 import hashlib
@@ -17,13 +18,13 @@ from affetto.checkpoint import Checkpoint
 from affetto.config import JSON
 from affetto.corpora.base import Corpus
 from affetto.dataset import Progress, no_progress
-from affetto.device import Precision
+from affetto.device import Precision, use_bf16
 from affetto.errors import ConfigError
 from affetto.evaluation import commit, machine
 from affetto.experiment import Experiment
 
 HEARD_DIGITS = 12
-"""Hexadecimal digits of an audio file's SHA-256 that a checkpoint remembers of each clip it was trained on."""
+"""Hexadecimal digits of an audio file's SHA-256 that a checkpoint remembers of each clip that it was made from."""
 
 
 def train(
@@ -57,18 +58,26 @@ def train(
         AudioError: if a clip cannot be heard.
     """
     expected = None if results is None else _expected(results, experiment)
-    _claim(folder, experiment)
+    rows = _rows(corpus, experiment)
+    manifest = corpus.manifest_sha256()
+    claim = {
+        folder / "settings.yaml": yaml.safe_dump(experiment.config, sort_keys=False),
+        folder / "origin.yaml": yaml.safe_dump({"manifest_sha256": manifest, "bf16": use_bf16(device, precision)}),
+    }
+    _check(claim)
     target = folder / "checkpoint"
     if (target / "config.json").exists():
         return target
     bench = Bench.prepare(experiment, corpus, cache=cache, device=device, precision=precision, progress=progress)
-    rows = _rows(corpus, experiment)
     dev = [row for row in rows if corpus.table["speaker"].iloc[row] in experiment.final.dev_speakers]
     chosen, seed = None, experiment.seeds[0]
     if experiment.choose:
         chosen = bench.choose(corpus.speakers, seed=seed, rows=rows)
         experiment = experiment.with_settings(chosen)
-    learned = [row for row in rows if row not in set(dev)]
+    learned = sorted(set(rows) - set(dev))
+    folder.mkdir(parents=True, exist_ok=True)
+    for file, text in claim.items():
+        write_whole(file, text.encode())
     model, history = bench.train(experiment, learned, dev, seed=seed, folder=folder, progress=progress)
     hashes = corpus.file_hashes()
     files = corpus.table.index.get_level_values("file")
@@ -85,14 +94,15 @@ def train(
             "language": corpus.info.language,
             "licence": corpus.info.licence,
             "citation": corpus.info.citation,
-            "manifest_sha256": corpus.manifest_sha256(),
+            "caveat": corpus.info.caveat,
+            "manifest_sha256": manifest,
             "utterances": len(learned),
-            "speakers": sorted({str(corpus.table["speaker"].iloc[row]) for row in learned}),
+            "speakers": sorted(corpus.table["speaker"].iloc[learned].dropna().unique()),
             "excluded": list(experiment.final.exclude),
         },
         "commit": commit(),
         "machine": machine(device, precision),
-        "heard": sorted({hashes[files[row]][:HEARD_DIGITS] for row in learned}),
+        "heard": sorted({hashes[files[row]][:HEARD_DIGITS] for row in rows}),
     }
     card = cards.write(experiment.name, bench.task.labels, provenance)
     checkpoint.save(Checkpoint(model, experiment.model, bench.task, provenance, card), target)
@@ -101,20 +111,18 @@ def train(
 
 
 def heard(provenance: JSON, path: Path) -> bool:
-    """Whether a checkpoint of this provenance was trained on an audio file, judged by the file's bytes."""
+    """Whether a checkpoint of this provenance was trained, or chosen, on an audio file, judged by the file's bytes."""
     with path.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
     return digest[:HEARD_DIGITS] in provenance.get("heard", ())
 
 
-def _claim(folder: Path, experiment: Experiment) -> None:
-    """Write the settings into the run's folder, or see that it is this experiment's."""
-    folder.mkdir(parents=True, exist_ok=True)
-    text = yaml.safe_dump(experiment.config, sort_keys=False)
-    file = folder / "settings.yaml"
-    if file.exists() and file.read_text(encoding="utf-8") != text:
-        raise ConfigError(f"{folder}: holds a run with other settings; give another folder with --out")
-    write_whole(file, text.encode())
+def _check(claim: dict[Path, str]) -> None:
+    """See that the run's folder holds no other run: each file that says whose it is is missing or the same."""
+    for file, text in claim.items():
+        if file.exists() and file.read_text(encoding="utf-8") != text:
+            what = "settings" if file.name == "settings.yaml" else "data or precision"
+            raise ConfigError(f"{file.parent}: holds a run with other {what}; give another folder with --out")
 
 
 def _rows(corpus: Corpus, experiment: Experiment) -> list[int]:

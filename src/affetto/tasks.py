@@ -9,6 +9,7 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor
 
 from affetto.config import Settings
@@ -21,7 +22,7 @@ class CategoriesSettings(Settings):
     name: Literal["categories"] = "categories"
     class_weights: Literal["none", "balanced"] = "none"
     """"balanced": cross-entropy weighted by inverse class frequency in the training data."""
-    label_smoothing: float = 0.0
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
 
 
 @dataclass(frozen=True)

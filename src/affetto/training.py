@@ -4,8 +4,10 @@ Every epoch draws from generators seeded by (seed, epoch), so that its order, dr
 before it: a run that is killed goes on from its last whole epoch to the same weights that it would have had.
 """
 
+import io
 import json
 import math
+import pickle
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -23,6 +25,7 @@ from affetto.cache import write_whole
 from affetto.config import Settings
 from affetto.dataset import Features, Progress, no_progress, shuffled_batches
 from affetto.device import Precision, autocast
+from affetto.errors import CheckpointError, ConfigError, TrainingError
 from affetto.frontend import LogMel
 from affetto.models.base import SpeechModel
 from affetto.tasks import Categories
@@ -36,14 +39,14 @@ class TrainingSettings(Settings):
     """Clips a step; null: all at once."""
     optimizer: Literal["adam", "adamw"] = "adamw"
     """Adam puts the weight decay into the gradient (an L2 penalty), AdamW beside it."""
-    learning_rate: float = 1e-3
-    weight_decay: float = 0.0
+    learning_rate: float = Field(default=1e-3, ge=0)
+    weight_decay: float = Field(default=0.0, ge=0)
     """On matrices and kernels; biases and norms are left alone."""
-    warmup: float = 0.07
+    warmup: float = Field(default=0.07, ge=0, le=1)
     """Share of the steps in which the learning rate rises from zero; it then falls linearly to zero."""
-    clip: float | None = 1.0
+    clip: float | None = Field(default=1.0, gt=0)
     """Largest norm of the gradient."""
-    patience: int | None = None
+    patience: int | None = Field(default=None, ge=1)
     """Epochs without a better dev score after which training stops; null: never."""
     spec_augment: SpecAugmentSettings | None = None
 
@@ -99,9 +102,16 @@ def fit(
 
     Returns:
         Losses and dev scores.
+
+    Raises:
+        TrainingError: if the loss is no longer a number.
+        CheckpointError: if the state in `folder` is damaged.
+        ConfigError: if a launcher started several processes.
     """
     accelerator = Accelerator(cpu=device.type == "cpu")
-    model.fit_normalisation([features.batch(rows).streams for rows in _chunks(train)])
+    if accelerator.num_processes > 1:
+        raise ConfigError(f"training runs in one process, got {accelerator.num_processes}; start it without a launcher")
+    model.fit_normalisation(features.batch(rows).streams for rows in _chunks(train))
     model.to(accelerator.device)
     weights = task.weights(features.targets[list(train)])
     weights = None if weights is None else weights.to(accelerator.device)
@@ -133,6 +143,8 @@ def fit(
             optimizer.zero_grad()
             total += loss.item() * len(rows)
         epoch = Epoch(number, total / len(train), *_evaluate(model, task, features, dev, accelerator.device, precision))
+        if not math.isfinite(epoch.loss):
+            raise TrainingError(f"the loss of epoch {number} is {epoch.loss}; try a lower training.learning_rate")
         epochs.append(epoch)
         state.keep(epochs, best=_best(epochs) is epoch)
         progress("epochs", number, settings.epochs)
@@ -264,7 +276,10 @@ class _State:
         """Take the state up where it was left; the epochs that are done."""
         if self.file is None or not self.file.exists():
             return []
-        state = torch.load(self.file, weights_only=True)
+        try:
+            state = torch.load(self.file, map_location="cpu", weights_only=True)
+        except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
+            raise CheckpointError(f"{self.file}: is damaged; delete it to start this training anew") from error
         self.model.load_state_dict(state["model"], strict=False)
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
@@ -284,9 +299,9 @@ class _State:
             "best": self.best,
             "epochs": [asdict(epoch) for epoch in epochs],
         }
-        part = self.file.with_suffix(".part")
-        torch.save(state, part)
-        part.replace(self.file)
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        write_whole(self.file, buffer.getvalue())
         write_whole(self.log, "".join(json.dumps(asdict(epoch)) + "\n" for epoch in epochs).encode())
 
     def restore_best(self) -> None:

@@ -32,6 +32,7 @@ class CorpusInfo:
         layout: paths below the root that make a folder this corpus, as shown when it is not found.
         categories: expected number of utterances per category; empty if unknown.
         speakers: speaker id -> (sex, age); empty if unknown.
+        caveat: what keeps a model trained on it from being trusted elsewhere, as a sentence for its card.
     """
 
     name: str
@@ -43,6 +44,7 @@ class CorpusInfo:
     layout: tuple[str, ...]
     categories: dict[str, int] = field(default_factory=dict)
     speakers: dict[str, tuple[str, int]] = field(default_factory=dict)
+    caveat: str = "On voices, languages, rooms and microphones unlike those of its training expect less."
 
 
 @dataclass(frozen=True)
@@ -61,9 +63,11 @@ class Corpus:
     table: pd.DataFrame
 
     def __post_init__(self) -> None:
-        missing = {"emotion", "speaker"} - set(self.table.columns)
-        assert not missing, f"corpus table lacks {missing}"
-        assert audformat.is_segmented_index(self.table.index), "corpus table is not on audformat's segmented index"
+        missing = sorted({"emotion", "speaker"} - set(self.table.columns))
+        if missing:
+            raise CorpusError(f"{self.name}: the table has no column {', '.join(missing)}")
+        if not audformat.is_segmented_index(self.table.index):
+            raise CorpusError(f"{self.name}: the table is not on audformat's segmented index (file, start, end)")
 
     def __len__(self) -> int:
         return len(self.table)

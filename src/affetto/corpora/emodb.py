@@ -99,6 +99,7 @@ INFO = CorpusInfo(
         "15": ("male", 25),
         "16": ("female", 31),
     },
+    caveat="Acted, ten speakers, one language, a studio: on other voices, languages and microphones expect less.",
 )
 
 _NAME = re.compile(rf"({'|'.join(INFO.speakers)})({'|'.join(SENTENCES)})([{''.join(LETTERS)}])([a-z])(?:\.wav)?")

@@ -4,12 +4,14 @@ Acoustic frames through a linear layer, sinusoidal positions, layer norm, then B
 is the paper's (and Mockingjay BASE's) size: 21,388,800 parameters at 160 inputs. Original code: s3prl (Apache-2.0),
 `pretrain/mockingjay`; written anew here.
 
-Differs from the paper: nothing known. Down- and up-sampling are left out, as in the paper (section 4.2).
+Differs from Mockingjay as the first paper does: no down- and up-sampling (section 4.2), and the first paper's front end
+(160 mel, 25/10 ms Hamming) for Mockingjay's 80 mel with deltas (50/12.5 ms Hann), so published weights do not fit.
+Differs from the first paper, perhaps: GELU as in BERT; the paper names Swish without saying where.
 """
 
 from typing import Literal, Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 from torch import nn
 
 from affetto.batch import Padded
@@ -28,13 +30,13 @@ class SpeechBertSettings(Settings):
     name: Literal["speech_bert"] = "speech_bert"
     preset: Literal["paper", "small"] | None = "small"
     """Fills width, layers and heads; None: they are given."""
-    inputs: int = 160
+    inputs: int = Field(default=160, ge=1)
     """Features a frame."""
-    width: int = 256
-    layers: int = 3
-    heads: int = 4
-    dropout: float = 0.1
-    attention_dropout: float = 0.1
+    width: int = Field(default=256, ge=2, multiple_of=2)
+    layers: int = Field(default=3, ge=1)
+    heads: int = Field(default=4, ge=1)
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    attention_dropout: float = Field(default=0.1, ge=0, lt=1)
 
     @model_validator(mode="after")
     def _fill_from_preset(self) -> Self:

@@ -39,10 +39,10 @@ class WhisperSettings(Settings):
     trainable: bool = False
     """Fine-tune the encoder; otherwise it is frozen and its states are cached."""
     front_end: NamedFrontEnd = Field(default="whisper80", validate_default=True)
-    width: int = 512
-    heads: int = 8
-    inner: int = 2048
-    positions: int = 1500
+    width: int = Field(default=512, ge=1)
+    heads: int = Field(default=8, ge=1)
+    inner: int = Field(default=2048, ge=1)
+    positions: int = Field(default=1500, ge=1)
     """Longest piece that is encoded at once; 1500 is 30 s."""
 
     @model_validator(mode="after")
@@ -60,6 +60,9 @@ class WhisperSettings(Settings):
         if self.weights is None or not open_sizes:
             return self
         config = json.loads(fetch(self.weights, "config.json").read_text(encoding="utf-8"))
+        missing = [theirs for theirs in (*open_sizes.values(), "num_mel_bins") if theirs not in config]
+        if missing:
+            raise CheckpointError(f"{self.weights}: is no Whisper model: its config.json has no {missing[0]}")
         for ours, theirs in open_sizes.items():
             object.__setattr__(self, ours, config[theirs])
         if "front_end" not in self.model_fields_set:

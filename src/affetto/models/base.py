@@ -7,7 +7,7 @@ comes after them is the network proper, `forward`.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from torch import Tensor, nn
 
@@ -15,21 +15,6 @@ from affetto.batch import Padded
 from affetto.config import Settings
 
 Streams = Mapping[str, Padded]
-
-
-class Stream(Protocol):
-    """From waveforms to features that depend on the sound alone."""
-
-    @property
-    def width(self) -> int:
-        """Features a frame."""
-
-    @property
-    def fingerprint(self) -> str:
-        """Text that is equal for streams of equal output."""
-
-    def __call__(self, waveforms: Padded) -> Padded:
-        """(B, N) at 16 kHz -> (B, T, width)."""
 
 
 class SpeechModel(nn.Module):
@@ -88,6 +73,13 @@ class ModelInfo:
         build: Callable[[Any, int], SpeechModel] = self.build
         return build(settings, n_classes)
 
+
+READINGS = (
+    "clips are padded to the batch's longest and masked, not zero-padded to a fixed length",
+    "windows of 400 samples are zero-padded to a 1024-point FFT; with 512 some of the 160 mel filters would be empty",
+    "log-mel bins are z-scored over the utterance, eq. (2), and not clipped to -1..1",
+)
+"""What every model of the first paper reads alike where the paper is silent or unclear."""
 
 REGISTRY: dict[str, ModelInfo] = {}
 M = TypeVar("M", bound=type[SpeechModel])

@@ -14,7 +14,7 @@ from affetto.batch import Padded
 from affetto.config import Settings
 from affetto.frontend import LogMel, NamedFrontEnd
 from affetto.layers import Classifier, ConvStack, max_pool
-from affetto.models.base import SpeechModel, Streams, register
+from affetto.models.base import READINGS, SpeechModel, Streams, register
 
 
 class CNNSettings(Settings):
@@ -22,8 +22,8 @@ class CNNSettings(Settings):
 
     name: Literal["cnn"] = "cnn"
     front_end: NamedFrontEnd = Field(default="mel160", validate_default=True)
-    dense: int = 512
-    dropout: float = 0.0
+    dense: int = Field(default=512, ge=1)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
     """Before and after the dense layer; the paper has none."""
 
     @model_validator(mode="after")
@@ -37,7 +37,7 @@ class CNNSettings(Settings):
     "cnn",
     paper="Fusion-ConvBERT (section 3.2, Table 1)",
     differs=(
-        "clips are padded to the batch's longest and masked, not zero-padded to a fixed length",
+        *READINGS,
         "layer norm runs over the channels of each time-frequency point; the paper does not say over what",
         "pooling takes the maximum; the paper does not say which",
         "what time is left after the last pooling is averaged: Table 1's 1 x 1 x 512 holds for one length only",

@@ -21,21 +21,21 @@ from affetto.encoders.speech_bert import SpeechBert, SpeechBertSettings
 from affetto.encoders.whisper import Whisper, WhisperSettings
 from affetto.frontend import LogMel, NamedFrontEnd
 from affetto.layers import Classifier, ConvStack, TransformerLayer
-from affetto.models.base import SpeechModel, Streams, register
+from affetto.models.base import READINGS, SpeechModel, Streams, register
 from affetto.pretrained import encoder_weights
 
 
 class FusionSettings(Settings):
-    """Settings of the fusion; the defaults are the paper's."""
+    """Settings of the fusion; the defaults are the paper's but for the size of the speech BERT (preset `small`)."""
 
     name: Literal["fusion_convbert"] = "fusion_convbert"
     front_end: NamedFrontEnd = Field(default="mel160", validate_default=True)
     encoder: SpeechBertSettings | WhisperSettings = Field(default=SpeechBertSettings(), discriminator="name")
-    width: int = 120
-    layers: int = 3
-    heads: int = 6
-    dropout: float = 0.1
-    attention_dropout: float = 0.3
+    width: int = Field(default=120, ge=1)
+    layers: int = Field(default=3, ge=1)
+    heads: int = Field(default=6, ge=1)
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    attention_dropout: float = Field(default=0.3, ge=0, lt=1)
 
     @model_validator(mode="after")
     def _check_sizes(self) -> Self:
@@ -60,7 +60,7 @@ class FusionSettings(Settings):
         "the projections to the fusion's width are 1 x 1 convolutions (linear layers); the paper names no kernel",
         "each fusion layer's output is the next one's query and the memory stays; inner width 4 x 120; Swish",
         "the last states are averaged over the real steps before the linear layer; the paper does not say how",
-        "clips are padded to the batch's longest and masked, not zero-padded to a fixed length",
+        *READINGS,
     ),
 )
 class FusionConvBERT(SpeechModel):

@@ -6,10 +6,10 @@ weight decay. On a few hundred clips it is hard to beat ("linear probes", Alain 
 """
 
 from collections.abc import Iterable
-from typing import Literal
+from typing import Literal, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from affetto.config import Settings
@@ -26,6 +26,12 @@ class LinearProbeSettings(Settings):
 
     name: Literal["linear_probe"] = "linear_probe"
     encoder: WhisperSettings = Field(default=WhisperSettings(outputs=(2, 3)))
+
+    @model_validator(mode="after")
+    def _check_frozen(self) -> Self:
+        if self.encoder.trainable:
+            raise ValueError("a linear probe's encoder is frozen, got encoder.trainable true")
+        return self
 
 
 @register("linear_probe", paper="none; linear probes after Alain and Bengio (2016)")

@@ -8,6 +8,9 @@ from affetto.hub import fetch
 DEFAULT = "whisper3-emodb"
 """The checkpoint that recognises when none is named."""
 
+WHISPER = "whisper3-emodb"
+"""The checkpoint that holds the layers of Whisper's encoder that ship."""
+
 _FOLDER = Path(__file__).parent
 
 
@@ -31,6 +34,6 @@ def encoder_weights(source: str | None) -> Path:
     """The safetensors file with a Whisper encoder's weights.
 
     Args:
-        source: folder or hub id of a Whisper model; None: the encoder inside the shipped checkpoint.
+        source: folder or hub id of a Whisper model; None: the layers that ship.
     """
-    return fetch(source if source is not None else folder(DEFAULT), "model.safetensors")
+    return fetch(source if source is not None else folder(WHISPER), "model.safetensors")
