@@ -3,7 +3,7 @@
     python benchmarks/sklearn_probe.py EMODB
 
 Leaves each EMO-DB speaker out. The strength C is the one with the best mean WA when each of the nine other speakers is
-left out in turn; with it, one model is trained on all nine and one on the eight that protocol emodb-loso10-v1 trains on.
+left out in turn; with it, one model is trained on all nine, and one on the eight without the test speaker's partner.
 Writes mean WA and UA over folds to `benchmarks/sklearn_probe.json`; about two minutes.
 """
 
