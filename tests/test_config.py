@@ -234,3 +234,8 @@ def test_a_chosen_setting_leaves_nothing_to_choose(tmp_path):
     assert chosen.training.weight_decay == 0.2
     assert chosen.choose is None
     assert chosen.model == open_experiment.model
+
+
+def test_a_row_id_must_do_as_a_file_name():
+    with pytest.raises(ConfigError, match="^emodb_cnn: name: .* pattern"):
+        experiment.read("emodb_cnn", ("name=a/b",))

@@ -48,7 +48,7 @@ class FinalSettings(Settings):
 class Experiment(Settings):
     """One row of a results table."""
 
-    name: str
+    name: str = Field(pattern=r"^[\w.+-]+$")
     """Row id: names the results files."""
     corpus: str
     protocol: str
