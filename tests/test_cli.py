@@ -330,7 +330,7 @@ def test_a_name_that_is_not_text_is_heard_and_given_back(tmp_path):
     strict = {**os.environ, "PYTHONIOENCODING": "utf-8:strict"}
     done = subprocess.run(program, input=name + b"\n", capture_output=True, env=strict)
     assert (done.returncode, done.stderr) == (0, b"")
-    assert done.stdout.splitlines()[1].startswith(name + b",0,")
+    assert done.stdout.splitlines()[1].startswith(name + b",0.000000,")
 
 
 @pytest.mark.slow
