@@ -108,7 +108,7 @@ def test_installed_alone_it_works_outside_the_clone_and_offline(wheel, tmp_path)
     clip.write_bytes((ROOT / "samples" / "03a07Nc.wav").read_bytes())
     heard = run("affetto", "predict", clip.name, "gone.wav", "-f", "csv")
     assert heard.returncode == 1
-    assert heard.stdout.splitlines()[1].startswith("ein Anruf.wav,0,1.788")
+    assert heard.stdout.splitlines()[1].startswith("ein Anruf.wav,0.000000,1.788")
     assert ",neutral," in heard.stdout
     assert heard.stderr == "error: gone.wav: no such file\n"
     shipped = run("affetto", "train", "nothing", "--corpus", ".")
