@@ -403,9 +403,12 @@ def cache_show(cache: CacheOption = None) -> None:
     from affetto.cache import FeatureCache
 
     kept = FeatureCache(cache)
-    table = Table("stream", "clips", "MB", title=str(kept.folder))
+    table = Table(title=str(kept.folder))
+    table.add_column("stream", no_wrap=True, overflow="ellipsis", max_width=60)
+    table.add_column("clips", justify="right")
+    table.add_column("MB", justify="right")
     for usage in kept.usage():
-        table.add_row(usage.stream, str(usage.files), f"{usage.bytes / 1e6:.1f}")
+        table.add_row(escape(usage.stream), str(usage.files), f"{usage.bytes / 1e6:.1f}")
     out.print(table)
 
 
