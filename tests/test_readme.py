@@ -37,3 +37,8 @@ def test_the_shipped_card_quotes_the_shipped_results() -> None:
     card = (ROOT / "src" / "affetto" / "pretrained" / "whisper3-emodb" / "README.md").read_text(encoding="utf-8")
     mean = shipped[0]["fold_mean"]
     assert f"WA {100 * mean['wa']:.1f} % and UA {100 * mean['ua']:.1f} %" in card
+
+
+@pytest.mark.parametrize("page", ["README.md", "results/README.md"])
+def test_nothing_is_left_to_fill_in(page: str) -> None:
+    assert "@" not in (ROOT / page).read_text(encoding="utf-8")
