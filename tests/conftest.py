@@ -9,6 +9,10 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+import yaml
+
+from affetto import experiment
+from affetto.experiment import Experiment
 
 EMODB = Path(__file__).parents[2] / "shared" / "data" / "emodb"
 
@@ -123,3 +127,23 @@ def tiny_probe(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     WhisperModel(config).save_pretrained(folder)
     sizes = {"width": 32, "heads": 2, "inner": 64, "positions": 1500, "outputs": [1]}
     return {"name": "linear_probe", "encoder": {"weights": str(folder), **sizes}}
+
+
+@pytest.fixture
+def tiny_experiment(tiny_probe: dict[str, Any], tmp_path: Path) -> Callable[..., Experiment]:
+    """Makes an experiment with a tiny probe on the synthetic emotions, from a YAML file; settings may be changed."""
+
+    def make(*, epochs: int, **changes: Any) -> Experiment:
+        content = {
+            "name": "tiny",
+            "corpus": "table",
+            "protocol": "speaker-4fold",
+            "model": tiny_probe,
+            "training": {"epochs": epochs, "batch_size": None, "optimizer": "adam", "learning_rate": 0.05},
+            **changes,
+        }
+        path = tmp_path / "tiny.yaml"
+        path.write_text(yaml.safe_dump(content))
+        return experiment.read(path)
+
+    return make

@@ -1,5 +1,6 @@
 import json
 import platform
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -7,9 +8,8 @@ import pandas as pd
 import pytest
 import sklearn.metrics
 import torch
-import yaml
 
-from affetto import corpora, evaluation, experiment
+from affetto import corpora, evaluation
 from affetto.bench import Bench
 from affetto.cache import FeatureCache
 from affetto.errors import ConfigError, ProtocolError, TrainingError
@@ -110,24 +110,9 @@ def test_committed_truth_and_folds_are_those_of_emodb(path, emodb_root):
 
 
 @pytest.fixture
-def settings(tiny_probe, tmp_path):
+def settings(tiny_experiment):
     """Makes an experiment with a tiny probe on the synthetic emotions."""
-
-    def make(**changes):
-        content = {
-            "name": "tiny",
-            "corpus": "table",
-            "protocol": "speaker-4fold",
-            "model": tiny_probe,
-            "training": {"epochs": 6, "batch_size": None, "optimizer": "adam", "learning_rate": 0.05},
-            "seeds": [0, 1],
-            **changes,
-        }
-        path = tmp_path / "tiny.yaml"
-        path.write_text(yaml.safe_dump(content))
-        return experiment.read(path)
-
-    return make
+    return partial(tiny_experiment, epochs=6, seeds=[0, 1])
 
 
 CHOOSE = {"grid": {"training.learning_rate": [0.0, 0.05]}, "by": "ua"}

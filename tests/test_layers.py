@@ -12,7 +12,7 @@ from affetto.batch import Padded, pad
 from affetto.layers import Classifier, ConvStack, Standardize, TransformerLayer, initialise_bert, max_pool, sinusoids
 
 WIDTH, HEADS, INNER = 24, 3, 40
-ACTIVATIONS = {"gelu": F.gelu, "swish": F.silu, "relu": F.relu}
+ACTIVATIONS = {"gelu": F.gelu, "swish": F.silu}
 
 
 def clips(*lengths: int, width: int = WIDTH, seed: int = 0) -> Padded:

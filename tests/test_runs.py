@@ -1,12 +1,13 @@
 import hashlib
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
 
-from affetto import checkpoint, corpora, experiment, runs
+from affetto import checkpoint, corpora, runs
 from affetto.cache import FeatureCache
 from affetto.errors import ConfigError
 from affetto.recognizer import Recognizer
@@ -15,24 +16,9 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture
-def settings(tiny_probe, tmp_path):
+def settings(tiny_experiment):
     """Makes an experiment with a tiny probe on the synthetic emotions."""
-
-    def make(**changes):
-        content = {
-            "name": "tiny",
-            "corpus": "table",
-            "protocol": "speaker-4fold",
-            "model": tiny_probe,
-            "training": {"epochs": 20, "batch_size": None, "optimizer": "adam", "learning_rate": 0.05},
-            "seeds": [3, 4],
-            **changes,
-        }
-        path = tmp_path / "tiny.yaml"
-        path.write_text(yaml.safe_dump(content))
-        return experiment.read(path)
-
-    return make
+    return partial(tiny_experiment, epochs=20, seeds=[3, 4])
 
 
 @pytest.fixture(scope="module")

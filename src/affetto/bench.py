@@ -147,6 +147,6 @@ class Bench:
 def create_model(experiment: Experiment, n_classes: int, *, seed: int) -> SpeechModel:
     """A new model of an experiment: random weights from `seed`, its encoder's from where its settings say."""
     torch.manual_seed(seed)
-    model = models.get(experiment.model.name).create(experiment.model, n_classes)  # type: ignore[attr-defined]
+    model = models.get(experiment.model.name).create(experiment.model, n_classes)
     model.load_pretrained()
     return model

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from affetto import __version__, audio, models
 from affetto.batch import pad
-from affetto.config import JSON, Settings
+from affetto.config import JSON
 from affetto.errors import CheckpointError, ConfigError
 from affetto.hub import fetch
 from affetto.models.base import SpeechModel
@@ -49,7 +49,7 @@ class Checkpoint:
     """
 
     model: SpeechModel
-    settings: Settings
+    settings: models.ModelSettings
     task: Categories
     provenance: JSON
     card: str = ""

@@ -376,7 +376,7 @@ def models_show(
 
     if name in models.names():
         info = models.get(name)
-        settings = info.build.Settings()
+        settings = models.parse_settings({"name": name}, source=name)
         model = info.create(settings, 7)
         parameters = sum(p.numel() for p in model.parameters())
         trained = sum(p.numel() for p in model.parameters() if p.requires_grad)

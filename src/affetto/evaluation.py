@@ -211,9 +211,8 @@ def commit() -> str | None:
         return subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True).stdout
 
     try:
-        git(
-            "ls-files", "--error-unmatch", Path(__file__).name
-        )  # not a repository that merely surrounds an installation
+        # Fails in a repository that merely surrounds an installation.
+        git("ls-files", "--error-unmatch", Path(__file__).name)
         return git("rev-parse", "HEAD").strip() + ("+" if git("status", "--porcelain", "--", ".").strip() else "")
     except (OSError, subprocess.CalledProcessError):
         return None

@@ -52,7 +52,7 @@ class Experiment(Settings):
     """Row id: names the results files."""
     corpus: str
     protocol: str
-    model: SerializeAsAny[Settings]
+    model: SerializeAsAny[models.ModelSettings]
     task: CategoriesSettings = CategoriesSettings()
     training: TrainingSettings = TrainingSettings()
     choose: ChooseSettings | None = None

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from affetto.batch import Padded, ceil_divide, extend
 
-Activation = Literal["gelu", "swish", "relu"]
-_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"gelu": F.gelu, "swish": F.silu, "relu": F.relu}
+Activation = Literal["gelu", "swish"]
+_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"gelu": F.gelu, "swish": F.silu}
 
 
 class TransformerLayer(nn.Module):

@@ -166,15 +166,17 @@ class Recognizer:
     def _outcomes(self, read: "Callable[[T], _Heard]", items: Iterable[T]) -> Iterator[Prediction | AudioError]:
         """Predictions or errors of items, in their order; read ahead so that they can be batched by length."""
         ahead: list[_Heard | AudioError] = []
+        seconds = 0.0
         for item in items:
             try:
-                ahead.append(read(item))
+                clip = read(item)
+                ahead.append(clip)
+                seconds += clip.recording.seconds
             except AudioError as error:
                 ahead.append(error)
-            seconds = sum(clip.recording.seconds for clip in ahead if not isinstance(clip, AudioError))
             if len(ahead) == READ_AHEAD or seconds >= READ_AHEAD_SECONDS:
                 yield from self._in_order(ahead)
-                ahead = []
+                ahead, seconds = [], 0.0
         yield from self._in_order(ahead)
 
     def _in_order(self, ahead: "Sequence[_Heard | AudioError]") -> Iterator[Prediction | AudioError]:

@@ -9,11 +9,11 @@ import pkgutil
 from collections.abc import Mapping
 from typing import Any
 
-from affetto.config import Settings, parse
+from affetto.config import parse
 from affetto.errors import ConfigError
-from affetto.models.base import REGISTRY, ModelInfo, SpeechModel, Streams, register
+from affetto.models.base import REGISTRY, ModelInfo, ModelSettings, SpeechModel, Streams, register
 
-__all__ = ["ModelInfo", "SpeechModel", "Streams", "get", "names", "parse_settings", "register"]
+__all__ = ["ModelInfo", "ModelSettings", "SpeechModel", "Streams", "get", "names", "parse_settings", "register"]
 
 
 def names() -> tuple[str, ...]:
@@ -36,7 +36,7 @@ def get(name: str) -> ModelInfo:
     return REGISTRY[name]
 
 
-def parse_settings(content: Mapping[str, Any], *, source: str) -> Settings:
+def parse_settings(content: Mapping[str, Any], *, source: str) -> ModelSettings:
     """Settings of the model that `content["name"]` names.
 
     Raises:

@@ -17,6 +17,13 @@ from affetto.config import Settings
 Streams = Mapping[str, Padded]
 
 
+class ModelSettings(Settings):
+    """Base of every model's settings."""
+
+    name: str
+    """The model's, as it is registered."""
+
+
 class SpeechModel(nn.Module):
     """Base of all models: waveforms to logits by way of streams.
 
@@ -24,7 +31,7 @@ class SpeechModel(nn.Module):
         streams: what the model listens through, by name.
     """
 
-    Settings: ClassVar[type[Settings]]
+    Settings: ClassVar[type[ModelSettings]]
 
     def __init__(self, streams: Mapping[str, nn.Module]) -> None:
         super().__init__()
@@ -68,7 +75,7 @@ class ModelInfo:
     differs: tuple[str, ...]
     build: type[SpeechModel]
 
-    def create(self, settings: Settings, n_classes: int) -> SpeechModel:
+    def create(self, settings: ModelSettings, n_classes: int) -> SpeechModel:
         """A new model with random weights."""
         build: Callable[[Any, int], SpeechModel] = self.build
         return build(settings, n_classes)

@@ -11,13 +11,12 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from affetto.batch import Padded
-from affetto.config import Settings
 from affetto.frontend import LogMel, NamedFrontEnd
 from affetto.layers import Classifier, ConvStack, max_pool
-from affetto.models.base import READINGS, SpeechModel, Streams, register
+from affetto.models.base import READINGS, ModelSettings, SpeechModel, Streams, register
 
 
-class CNNSettings(Settings):
+class CNNSettings(ModelSettings):
     """Settings of the CNN; the defaults are the paper's."""
 
     name: Literal["cnn"] = "cnn"

@@ -14,18 +14,17 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from affetto.batch import Padded
-from affetto.config import Settings
 from affetto.encoders import whisper
 from affetto.encoders.frozen import Frozen
 from affetto.encoders.speech_bert import SpeechBert, SpeechBertSettings
 from affetto.encoders.whisper import Whisper, WhisperSettings
 from affetto.frontend import LogMel, NamedFrontEnd
 from affetto.layers import Classifier, ConvStack, TransformerLayer
-from affetto.models.base import READINGS, SpeechModel, Streams, register
+from affetto.models.base import READINGS, ModelSettings, SpeechModel, Streams, register
 from affetto.pretrained import encoder_weights
 
 
-class FusionSettings(Settings):
+class FusionSettings(ModelSettings):
     """Settings of the fusion; the defaults are the paper's but for the size of the speech BERT (preset `small`)."""
 
     name: Literal["fusion_convbert"] = "fusion_convbert"
@@ -69,18 +68,21 @@ class FusionConvBERT(SpeechModel):
     Settings = FusionSettings
 
     def __init__(self, settings: FusionSettings, n_classes: int) -> None:
-        streams: dict[str, nn.Module] = {"log_mel": LogMel(settings.front_end)}
-        encoder = settings.encoder
-        if isinstance(encoder, WhisperSettings):
-            streams["speech"] = LogMel(encoder.front_end) if encoder.trainable else Frozen(encoder)
-        super().__init__(streams)
+        super().__init__({"log_mel": LogMel(settings.front_end)})
         self.settings = settings
         self.encoder: SpeechBert | Whisper | None = None
+        encoder = settings.encoder
         if isinstance(encoder, SpeechBertSettings):
             self.encoder = SpeechBert(encoder)
+            encoder_width = self.encoder.width
         elif encoder.trainable:
+            self.streams["speech"] = LogMel(encoder.front_end)
             self.encoder = Whisper(encoder)
-        encoder_width = self.encoder.width if self.encoder is not None else int(streams["speech"].width)  # type: ignore[arg-type]
+            encoder_width = self.encoder.width
+        else:
+            frozen = Frozen(encoder)
+            self.streams["speech"] = frozen
+            encoder_width = frozen.width
         self.stack = ConvStack()
         bands = settings.front_end.n_mels // 64
         self.project_cnn = nn.Linear(512 * bands, settings.width)

@@ -12,16 +12,15 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from affetto.config import Settings
 from affetto.encoders import whisper
 from affetto.encoders.frozen import Frozen
 from affetto.encoders.whisper import WhisperSettings
 from affetto.layers import Classifier, Standardize
-from affetto.models.base import SpeechModel, Streams, register
+from affetto.models.base import ModelSettings, SpeechModel, Streams, register
 from affetto.pretrained import encoder_weights
 
 
-class LinearProbeSettings(Settings):
+class LinearProbeSettings(ModelSettings):
     """Which encoder is probed, and where."""
 
     name: Literal["linear_probe"] = "linear_probe"
