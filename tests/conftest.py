@@ -1,5 +1,5 @@
-"""Fixtures of several test files: the real EMO-DB, where it lies beside the repository, toy trees of corpora, two
-minutes of synthetic emotion, and a model small enough to be trained many times."""
+"""Fixtures of several test files: the real EMO-DB and RAVDESS, where they lie beside the repository, toy trees of
+corpora, two minutes of synthetic emotion, and a model small enough to be trained many times."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +14,9 @@ import yaml
 from affetto import experiment
 from affetto.experiment import Experiment
 
-EMODB = Path(__file__).parents[2] / "shared" / "data" / "emodb"
+DATA = Path(__file__).parents[2] / "shared" / "data"
+EMODB = DATA / "emodb"
+RAVDESS = DATA / "ravdess"
 
 
 @pytest.fixture(scope="session")
@@ -22,6 +24,13 @@ def emodb_root() -> Path:
     if not (EMODB / "wav").is_dir():
         pytest.skip(f"EMO-DB is not at {EMODB}")
     return EMODB
+
+
+@pytest.fixture(scope="session")
+def ravdess_root() -> Path:
+    if not (RAVDESS / "Actor_01").is_dir():
+        pytest.skip(f"RAVDESS is not at {RAVDESS}")
+    return RAVDESS
 
 
 @pytest.fixture
@@ -61,6 +70,25 @@ def toy_emodb(folder: Path) -> Path:
     return root
 
 
+def toy_ravdess(folder: Path) -> Path:
+    """192 clips of speech, eight an actor, one an emotion, among what is left out: song, video, a file of macOS."""
+    rng = np.random.default_rng(0)
+    root = folder / "ravdess"
+    for actor in range(1, 25):
+        clips = root / f"Actor_{actor:02d}"
+        for emotion in range(1, 9):
+            intensity = 1 if emotion == 1 else rng.integers(1, 3)
+            sentence, repetition = rng.integers(1, 3, size=2)
+            name = f"03-01-{emotion:02d}-{intensity:02d}-{sentence:02d}-{repetition:02d}-{actor:02d}.wav"
+            write_speech(clips / name, rng)
+        if actor != 18:  # who has no song
+            write_speech(clips / f"03-02-04-02-01-01-{actor:02d}.wav", rng)
+    write_speech(root / "Actor_01" / "01-01-05-01-02-01-01.wav", rng)
+    (root / "Actor_01" / "02-01-05-01-02-01-01.mp4").touch()
+    (root / "Actor_01" / "._03-01-05-01-02-01-01.wav").write_bytes(b"\0\5\x16\7")
+    return root
+
+
 def toy_table(folder: Path) -> Path:
     """Two files: one cut into two utterances, one whole."""
     rng = np.random.default_rng(0)
@@ -77,7 +105,7 @@ def toy_table(folder: Path) -> Path:
     return path
 
 
-TOY_TREES: dict[str, Callable[[Path], Path]] = {"emodb": toy_emodb, "table": toy_table}
+TOY_TREES: dict[str, Callable[[Path], Path]] = {"emodb": toy_emodb, "ravdess": toy_ravdess, "table": toy_table}
 
 
 @pytest.fixture(scope="session")
@@ -144,6 +172,6 @@ def tiny_experiment(tiny_probe: dict[str, Any], tmp_path: Path) -> Callable[...,
         }
         path = tmp_path / "tiny.yaml"
         path.write_text(yaml.safe_dump(content))
-        return experiment.read(path)
+        return experiment.read_one(path)
 
     return make

@@ -1,4 +1,3 @@
-import json
 from pathlib import Path
 
 import pytest
@@ -94,16 +93,3 @@ def test_the_folder_is_otherwise_the_systems_for_caches(platform, variable, expe
     if variable:
         monkeypatch.setenv(variable, str(tmp_path))
     assert cache.default_folder() == tmp_path / expected
-
-
-def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
-    path = tmp_path / "results.json"
-    cache.write_whole(path, json.dumps([1]).encode())
-
-    def full(descriptor: int) -> None:
-        raise OSError("No space left on device")
-
-    monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(OSError, match="No space left"):
-        cache.write_whole(path, b"[1, 2")
-    assert json.loads(path.read_text()) == [1]

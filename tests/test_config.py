@@ -1,11 +1,10 @@
 import re
 
 import pytest
-import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from affetto import config, experiment, models
+from affetto import config
 from affetto.config import Settings
 from affetto.errors import ConfigError
 
@@ -19,20 +18,6 @@ class Outer(Settings):
     name: str
     inner: Inner = Inner()
     maybe: Inner | None = None
-
-
-CNN = {"name": "toy", "corpus": "emodb", "protocol": "emodb-loso10", "model": {"name": "cnn"}}
-FUSION = {**CNN, "model": {"name": "fusion_convbert", "encoder": {"name": "whisper"}}}
-
-
-def refusal(content: dict, *assignments: str, folder) -> str:
-    """What a user is told of an experiment's YAML file, without the file's name."""
-    path = folder / "toy.yaml"
-    path.write_text(yaml.safe_dump(content))
-    with pytest.raises(ConfigError) as caught:
-        experiment.read(path, assignments)
-    assert "\n" not in str(caught.value)
-    return str(caught.value).removeprefix(f"{path}: ")
 
 
 # Files
@@ -53,6 +38,12 @@ def test_a_file_is_its_mapping(tmp_path):
         (b"", "a.yaml: expected settings as `key: value`, got NoneType"),
         (b"name: \xe4", "a.yaml: cannot be read as text"),
         (b"name: !!python/object/apply:os.getcwd []", "a.yaml, line 1: not valid YAML"),
+        (
+            b"rows:\n  on: {}",
+            "a.yaml: True stands where a name is expected; put names such as 'on', 'no' and '03' in quo",
+        ),
+        (b"rows: [{03: 1}]", "a.yaml: 3 stands where a name is expected"),
+        (b"~: 1", "a.yaml: None stands where a name is expected"),
     ],
 )
 def test_a_file_that_is_no_settings_is_refused(content, words, tmp_path):
@@ -104,6 +95,7 @@ def test_assignments_change_a_copy_in_turn():
     [
         ("training.epochs", "--set training.epochs: expected key=value, such as training.epochs=3"),
         ("=3", "--set =3: expected key=value"),
+        ("choose.grid={off: [1]}", "--set choose.grid={off: .1.}: False stands where a name is expected"),
         ("name.first=x", "name.first: 'name' is 'toy', not a group of settings"),
         ("seeds=[0", r"--set seeds=\[0: '\[0' is not valid YAML"),
     ],
@@ -153,89 +145,3 @@ def test_wrong_settings_are_refused_by_name(content, words):
     pattern = re.escape(words).replace(r"\.\*", ".*")
     with pytest.raises(ConfigError, match=f"^a.yaml: {pattern}$"):
         config.parse(Outer, content, source="a.yaml")
-
-
-# Experiments
-
-
-def test_an_experiment_states_only_what_differs(tmp_path):
-    path = tmp_path / "toy.yaml"
-    path.write_text(yaml.safe_dump({**CNN, "model": "cnn"}))
-    short = experiment.read(path)
-    assert short.model == models.parse_settings({"name": "cnn"}, source="test")
-    assert short.seeds == (0,)
-    path.write_text(yaml.safe_dump(short.config))
-    assert experiment.read(path) == short  # in full it is the same
-    assert experiment.read(path).fingerprint == short.fingerprint
-
-
-@pytest.mark.parametrize("name", experiment.names())
-def test_experiments_that_ship_can_be_read_by_name(name):
-    shipped = experiment.read(name)
-    assert shipped.model.name in models.names()
-    assert shipped.protocol.startswith(("emodb-", "speaker-"))
-
-
-def test_assignments_reach_into_models_and_encoders(tmp_path):
-    path = tmp_path / "toy.yaml"
-    path.write_text(yaml.safe_dump(FUSION))
-    settings = ("model.encoder.outputs=[2]", "model.dropout=0.2", "training.learning_rate=1e-4")
-    changed = experiment.read(path, settings)
-    assert (changed.model.encoder.outputs, changed.model.dropout) == ((2,), 0.2)
-    assert changed.training.learning_rate == 1e-4
-
-
-@pytest.mark.parametrize(
-    ("assignment", "words"),
-    [
-        ("modle=cnn", "unknown setting 'modle'; did you mean 'model'?"),
-        ("training.epoch=3", "unknown setting 'training.epoch'; did you mean 'epochs'?"),
-        ("training.epochs=0", "training.epochs: Input should be greater than or equal to 1 (got 0)"),
-        ("training.spec_augment.time_stripe=3", "unknown setting 'training.spec_augment.time_stripe'; did you mean "),
-        ("model.name=cnnn", "no model is called 'cnnn'; the models are "),
-        ("model.dropuot=0.1", "model: unknown setting 'dropuot'; did you mean 'dropout'?"),
-        ("model.encoder.ouputs=[1]", "model: unknown setting 'encoder.ouputs'; did you mean 'outputs'?"),
-        # `preset` is a setting of the other encoder only
-        ("model.encoder.preset=small", "model: unknown setting 'encoder.preset'; known here are front_end, heads, "),
-        ("model.encoder.name=wisper", "model: encoder.name: nothing is called 'wisper'; expected 'speech_bert', "),
-        ("model.encoder={outputs: [1]}", "model: the setting 'encoder.name' is required"),
-        ("model.encoder.outputs=[0]", "model: encoder: outputs are layer numbers from 1"),
-        ("model.encoder.front_end=mel80", "no front end has this name; the front ends are mel160, whisper80 (got "),
-        ("model.encoder.front_end.n_mel=80", "unknown setting 'encoder.front_end.n_mel'; did you mean 'n_mels'?"),
-        ("model.heads=7", "model: heads must divide width, got 7 heads on width 120"),
-        ("model.front_end={n_mels: 40}", "model: the CNN's poolings take 64 mel bins or more, got 40"),
-        ("model.encoder={name: speech_bert, inputs: 80}", "encoder.inputs is 80, but the front end gives 160 mel bins"),
-        ("model={name: cnn, front_end: whisper80}", "model: the CNN's poolings take 128 mel bins or more, got 80"),
-        ("model=null", "the setting 'model' is required; the models are cnn, "),
-        ("seeds=[]", "seeds: Tuple should have at least 1 item"),
-        ("choose.grid={training.epoch: [3]}", "unknown setting 'training.epoch'; did you mean 'epochs'?"),
-        ("choose.grid={training.epochs: [3, many]}", "training.epochs: Input should be a valid integer"),
-    ],
-)
-def test_wrong_settings_of_experiments_are_refused_by_name(assignment, words, tmp_path):
-    assert words in refusal(FUSION, assignment, folder=tmp_path)
-
-
-def test_what_numbers_depend_on_is_in_the_fingerprint_and_nothing_else(tmp_path):
-    path = tmp_path / "toy.yaml"
-    path.write_text(yaml.safe_dump(CNN))
-    plain = experiment.read(path).fingerprint
-    for same in ("name=other", "seeds=[5, 6]", "shipped=true", "final.dev_speakers=['03']"):
-        assert experiment.read(path, (same,)).fingerprint == plain
-    for other in ("corpus=table", "protocol=speaker-5fold", "model.dropout=0.5", "task.label_smoothing=0.1"):
-        assert experiment.read(path, (other,)).fingerprint != plain
-
-
-def test_a_chosen_setting_leaves_nothing_to_choose(tmp_path):
-    path = tmp_path / "toy.yaml"
-    path.write_text(yaml.safe_dump({**CNN, "choose": {"grid": {"training.weight_decay": [0.1, 0.2]}}}))
-    open_experiment = experiment.read(path)
-    chosen = open_experiment.with_settings({"training.weight_decay": 0.2})
-    assert chosen.training.weight_decay == 0.2
-    assert chosen.choose is None
-    assert chosen.model == open_experiment.model
-
-
-def test_a_row_id_must_do_as_a_file_name():
-    with pytest.raises(ConfigError, match="^emodb_cnn: name: .* pattern"):
-        experiment.read("emodb_cnn", ("name=a/b",))

@@ -1,5 +1,6 @@
+import re
 import shutil
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import audformat
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 import soundfile
 
 from affetto import audio, corpora, labels
-from affetto.corpora import emodb
+from affetto.corpora import emodb, ravdess
 from affetto.errors import ConfigError, CorpusError
 
 # What every corpus keeps to
@@ -217,6 +218,132 @@ def test_real_emodb_has_the_known_durations_and_no_faults(emodb_root):
     assert corpora.check(corpus) == []
 
 
+# RAVDESS
+
+
+def test_ravdess_reads_labels_from_names_and_leaves_out_song_and_video(toy_tree):
+    corpus = corpora.read("ravdess", toy_tree("ravdess"))
+    assert list(corpus.table.columns) == ["emotion", "speaker", "sex", "sentence", "text", "intensity", "repetition"]
+    assert corpus.table["emotion"].value_counts().to_dict() == dict.fromkeys(corpus.info.categories, 24)
+    assert corpus.speakers == tuple(f"{actor:02d}" for actor in range(1, 25))
+    for (file, _, _), row in corpus.table.iterrows():
+        folder, name = file.split("/")
+        modality, channel, emotion, intensity, sentence, repetition, actor = name.removesuffix(".wav").split("-")
+        assert (modality, channel, folder) == ("03", "01", f"Actor_{actor}")
+        assert row.to_dict() == {
+            "emotion": ravdess.EMOTIONS[emotion],
+            "speaker": actor,
+            "sex": "male" if actor[-1] in "13579" else "female",
+            "sentence": sentence,
+            "text": {"01": "Kids are talking by the door", "02": "Dogs are sitting by the door"}[sentence],
+            "intensity": {"01": "normal", "02": "strong"}[intensity],
+            "repetition": repetition,
+        }
+
+
+def test_ravdess_may_lie_in_the_folder_of_its_archive_or_there_as_well_or_flat(toy_tree, tmp_path):
+    root = toy_tree("ravdess")
+    table = corpora.read("ravdess", root).table
+    for archive in ("Audio_Speech_Actors_01-24", "audio_speech_actors_01-24"):  # Zenodo's, Kaggle's
+        whole = tmp_path / archive[:1] / "data"
+        inner = shutil.copytree(root, whole / archive)
+        corpus = corpora.read("ravdess", whole)
+        pd.testing.assert_frame_equal(corpus.table, table)
+        assert corpus.root == inner
+    shutil.copytree(root, whole, dirs_exist_ok=True)
+    twice = corpora.read("ravdess", whole)
+    pd.testing.assert_frame_equal(twice.table, table)
+    assert twice.root == whole
+    lost, *others = table.index.get_level_values("file")
+    (whole / lost).unlink()
+    files = corpora.read("ravdess", whole).table.index.get_level_values("file")
+    assert list(files) == [*others, f"{archive}/{lost}"]
+    (tmp_path / "flat").mkdir()
+    for path in root.glob("*/*"):
+        path.rename(tmp_path / "flat" / path.name)
+    flat = corpora.read("ravdess", tmp_path / "flat")
+    assert sorted(flat.table.index.get_level_values("file")) == sorted(Path(file).name for file in (lost, *others))
+    assert flat.speakers == twice.speakers
+
+
+def test_ravdess_is_heard_from_stereo_at_48_khz_and_from_flac_and_one_of_both_is_taken(tmp_path):
+    (tmp_path / "Actor_05").mkdir()
+    names = ("03-01-05-01-01-01-05", "03-01-05-01-01-02-05")
+    for name in names:
+        soundfile.write(tmp_path / "Actor_05" / f"{name}.flac", noise(seconds=2), 16_000)
+    original = 0.1 * np.random.default_rng(0).standard_normal((144_000, 2))
+    soundfile.write(tmp_path / "Actor_05" / f"{names[0]}.wav", original, 48_000)
+    corpus = corpora.read("ravdess", tmp_path)
+    assert list(corpus.table.index.get_level_values("file")) == [
+        f"Actor_05/{names[0]}.wav",
+        f"Actor_05/{names[1]}.flac",
+    ]
+    heard = [corpus.recording(row) for row in range(2)]
+    assert [(clip.sample_rate, clip.channels, clip.seconds) for clip in heard] == [(48_000, 2, 3), (16_000, 1, 2)]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "holiday.wav",
+        "04-01-05-01-02-01-01.wav",
+        "03-03-05-01-02-01-01.wav",
+        "03-01-09-01-02-01-01.wav",
+        "03-01-01-02-02-01-01.wav",  # strong neutral
+        "03-01-05-01-03-01-01.wav",
+        "03-01-05-01-02-03-01.flac",
+        "03-01-05-01-02-01-00.wav",
+        "03-01-05-01-02-01-25.wav",
+        "03-01-05-01-02-01-1.wav",
+        "03-01-05-01-02-01-01 (1).wav",
+    ],
+)
+def test_ravdess_refuses_names_that_are_not_its_own(name, tmp_path):
+    (tmp_path / "Actor_01").mkdir()
+    (tmp_path / "Actor_01" / name).touch()
+    words = f"ravdess: {name} is not a name of RAVDESS; expected e.g. 03-01-05-01-02-01-12.wav"
+    with pytest.raises(CorpusError, match=re.escape(words)):
+        corpora.read("ravdess", tmp_path)
+
+
+def test_ravdess_of_song_alone_is_refused(toy_tree):
+    root = toy_tree("ravdess")
+    for path in root.glob("*/03-01-*"):
+        path.unlink()
+    with pytest.raises(CorpusError, match="ravdess: no wav or flac files of speech under"):
+        corpora.read("ravdess", root)
+
+
+def test_real_ravdess_has_the_published_counts(ravdess_root):
+    corpus = corpora.read("ravdess", ravdess_root)
+    table = corpus.table
+    assert len(corpus) == 1440
+    assert table["emotion"].value_counts().to_dict() == corpus.info.categories
+    by_speaker = pd.crosstab(table["speaker"], table["emotion"])
+    assert (by_speaker == [4 if emotion == "neutral" else 8 for emotion in by_speaker]).all(axis=None)
+    assert table.groupby("sex")["speaker"].unique().map(list).to_dict() == {
+        "female": [f"{actor:02d}" for actor in range(2, 25, 2)],
+        "male": [f"{actor:02d}" for actor in range(1, 24, 2)],
+    }
+    assert table["sentence"].value_counts().to_dict() == {"01": 720, "02": 720}
+    assert table.groupby("sentence")["text"].unique().map(list).to_dict() == {
+        "01": ["Kids are talking by the door"],
+        "02": ["Dogs are sitting by the door"],
+    }
+    assert table["repetition"].value_counts().to_dict() == {"01": 720, "02": 720}
+    assert table["intensity"].value_counts().to_dict() == {"normal": 768, "strong": 672}
+    assert set(table["emotion"][table["intensity"] == "strong"]) == set(corpus.categories) - {"neutral"}
+
+
+def test_real_ravdess_has_the_known_durations_and_one_recording_under_two_names(ravdess_root):
+    corpus = corpora.read("ravdess", ravdess_root)
+    seconds = [soundfile.info(corpus.path(file)).duration for file, _, _ in corpus.table.index]
+    assert sum(seconds) / 60 == pytest.approx(88.8, abs=0.05)
+    assert (min(seconds), max(seconds)) == pytest.approx((2.936, 5.272), abs=5e-4)
+    found = [(PurePosixPath(finding.file).stem, finding.problem) for finding in corpora.check(corpus)]
+    assert found == [("03-01-03-01-02-02-07", "duplicate")]  # so in the official release as well
+
+
 # Tables
 
 
@@ -387,5 +514,10 @@ def test_a_label_that_contradicts_the_name_of_a_known_corpus_is_found(tmp_path):
     corpus = table_of(tmp_path, {"03a01Wa.wav": noise()}, speaker="08")
     assert [finding.detail for finding in corpora.check(corpus)] == [
         "the speaker is '08', but the name is emodb's for '03'"
+    ]
+    corpus = table_of(tmp_path, {"03-01-08-01-02-01-12.wav": noise()}, speaker="7")
+    assert [finding.detail for finding in corpora.check(corpus)] == [
+        "the emotion is 'anger', but the name is ravdess's for 'surprise'",
+        "the speaker is '7', but the name is ravdess's for '12'",
     ]
     assert corpora.check(table_of(tmp_path, {"03a01Wa.wav": noise()}, speaker="")) == []

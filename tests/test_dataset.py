@@ -145,11 +145,69 @@ def test_what_memory_cannot_hold_is_read_from_disk(features, monkeypatch):
         assert torch.equal(before.get(row, "loudness"), after.get(row, "loudness"))
 
 
-def test_rows_are_those_of_the_speakers(features):
+def test_a_clip_that_was_asked_for_was_heard(features):
     found, _ = features()
-    assert found.rows(["3"]) == [1]
-    assert found.rows(["3", "03"]) == [0, 1]
-    assert found.rows([]) == []
+    found.heard.clear()
+    found.get(2, "loudness")
+    found.batch([0])
+    assert found.heard == {0, 2}
+
+
+@pytest.fixture
+def standardised(synthetic, tmp_path):
+    """Makes features of the synthetic emotions, less some rows, standardised by speaker."""
+
+    def make(keep=lambda table: table.speaker != "nobody") -> Features:
+        corpus = corpora.read("table", synthetic)
+        corpus = corpus.select(keep(corpus.table))
+        return Features(
+            corpus,
+            SpeechModel({"loudness": Envelope("envelope")}),
+            Categories(("anger", "happiness", "sadness")),
+            cache=FeatureCache(tmp_path / "cache"),
+            device=CPU,
+            precision="fp32",
+            speaker_statistics=True,
+        )
+
+    return make
+
+
+def frames(found: Features, speaker: str) -> torch.Tensor:
+    rows = [row for row, name in enumerate(found.corpus.table.speaker) if name == speaker]
+    return torch.cat([found.get(row, "loudness") for row in rows])
+
+
+def test_each_speakers_frames_have_mean_0_and_deviation_1(standardised):
+    found = standardised()
+    for speaker in found.corpus.speakers:
+        assert frames(found, speaker).mean().item() == pytest.approx(0, abs=1e-5)
+        assert frames(found, speaker).std().item() == pytest.approx(1, abs=1e-5)
+
+
+def test_other_speakers_and_labels_do_not_matter_to_a_speakers_statistics(standardised):
+    alone = standardised(lambda table: table.speaker == "ann")
+    assert torch.equal(frames(standardised(), "ann"), frames(alone, "ann"))
+    less = standardised(lambda table: table.emotion != "anger")
+    assert not torch.equal(frames(less, "ann")[-50:], frames(alone, "ann")[-50:])
+
+
+def test_a_speaker_of_one_frame_has_nothing_to_be_compared_with(synthetic, tmp_path):
+    class Mean(Envelope):
+        def forward(self, waveforms: Padded) -> Padded:
+            frames = super().forward(waveforms)
+            return Padded(frames.values.mean(dim=1, keepdim=True), torch.ones_like(frames.lengths))
+
+    corpus = corpora.read("table", synthetic)
+    corpus = corpus.select((corpus.table.speaker != "ann") | ~corpus.table.speaker.duplicated())
+    arguments = {"cache": FeatureCache(tmp_path), "device": CPU, "precision": "fp32", "speaker_statistics": True}
+    found = Features(corpus, SpeechModel({"loudness": Mean("mean")}), Categories(corpus.categories), **arguments)
+    assert frames(found, "ann").tolist() == [[0.0]]
+
+
+def test_statistics_by_speaker_need_speakers(features):
+    with pytest.raises(CorpusError, match="^table: statistics by speaker need a speaker in every row$"):
+        features(speaker_statistics=True)
 
 
 def test_progress_is_told_of_computed_clips(features):

@@ -1,5 +1,4 @@
 import json
-import platform
 from functools import partial
 from pathlib import Path
 
@@ -9,24 +8,30 @@ import pytest
 import sklearn.metrics
 import torch
 
-from affetto import corpora, evaluation
+from affetto import changes, corpora, evaluation, protocol
 from affetto.bench import Bench
 from affetto.cache import FeatureCache
-from affetto.errors import ConfigError, ProtocolError, TrainingError
+from affetto.changes import Line
+from affetto.errors import ProtocolError, TrainingError
 
 CPU = torch.device("cpu")
 RESULTS = Path(__file__).parents[1] / "results"
+SCORES = {"wa", "ua", "macro_f1", "weighted_f1"}
 COMMITTED = sorted(path for path in RESULTS.glob("*/*.json") if path.with_suffix(".csv").exists())
 FIELDS = {
     "protocol": str,
     "corpus": str,
     "manifest_sha256": str,
+    "folds_sha256": str,
     "model": str,
     "task": str,
     "labels": list,
     "transductive": bool,
     "simulated": bool,
     "shipped": bool,
+    "trained_on": str,
+    "tuned_on": list,
+    "fingerprint": str,
     "seeds": list,
     "config": dict,
     "commit": str | None,
@@ -34,23 +39,31 @@ FIELDS = {
     "seconds": float,
     "folds": list,
     "fold_mean": dict,
+    "fold_mean_by_seed": dict,
+    "deviation": dict,
     "pooled": dict,
+    "by_speaker": dict,
+    "intervals": dict,
     "confusion": list,
+    "undefined": dict,
 }
 
 
 def read_csv(path: Path) -> pd.DataFrame:
-    return pd.read_csv(path, dtype={"fold": str, "truth": str, "prediction": str}, keep_default_na=False)
+    return pd.read_csv(
+        path, dtype={"fold": str, "truth": str, "prediction": str, "speaker": str}, keep_default_na=False
+    )
 
 
 def witness(part: pd.DataFrame) -> dict[str, float]:
-    """WA, UA and macro F1 over the classes of the truth, by scikit-learn."""
+    """WA, UA, macro and weighted F1 over the classes of the truth, by scikit-learn."""
     arguments = {"y_true": part.truth, "y_pred": part.prediction}
-    present = {"labels": sorted(set(part.truth)), "average": "macro", "zero_division": 0}
+    present = {"labels": sorted(set(part.truth)), "zero_division": 0.0}
     return {
         "wa": sklearn.metrics.accuracy_score(**arguments),
-        "ua": sklearn.metrics.recall_score(**arguments, **present),
-        "macro_f1": sklearn.metrics.f1_score(**arguments, **present),
+        "ua": sklearn.metrics.recall_score(**arguments, **present, average="macro"),
+        "macro_f1": sklearn.metrics.f1_score(**arguments, **present, average="macro"),
+        "weighted_f1": sklearn.metrics.f1_score(**arguments, **present, average="weighted"),
     }
 
 
@@ -62,7 +75,7 @@ def check_numbers(path: Path) -> None:
     """Every number of a results file against its predictions."""
     results, table = json.loads(path.read_text(encoding="utf-8")), read_csv(path.with_suffix(".csv"))
     labels = results["labels"]
-    assert list(table.columns) == ["file", "start", "end", "fold", "seed", "truth", "prediction", *labels]
+    assert list(table.columns) == ["file", "start", "end", "fold", "seed", "truth", "prediction", *labels, "speaker"]
     probabilities = table[labels].to_numpy()
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-4)
     chosen = probabilities[np.arange(len(table)), [labels.index(label) for label in table.prediction]]
@@ -106,7 +119,7 @@ def test_committed_truth_and_folds_are_those_of_emodb(path, emodb_root):
     for _, part in table.groupby("seed"):
         assert set(part.file) == set(known)
     assert all(known[row.file].emotion == row.truth for row in table.itertuples())
-    assert all(known[row.file].speaker == row.fold for row in table.itertuples())
+    assert all(known[row.file].speaker == row.fold == row.speaker for row in table.itertuples())
 
 
 @pytest.fixture
@@ -126,24 +139,22 @@ def cache(tmp_path_factory):
 
 @pytest.fixture
 def run(synthetic, cache, tmp_path):
-    """Benchmarks an experiment; returns the path of its results."""
+    """Benchmarks an experiment in this process; returns the path of its results."""
 
     def benchmark(tried, corpus=None, **arguments):
-        return evaluation.benchmark(
-            tried,
+        (path,) = evaluation.benchmark(
+            [tried],
             corpus or corpora.read("table", synthetic),
             results=tmp_path / "results",
             cache=cache,
             device=CPU,
             precision="fp32",
+            jobs=1,
             **arguments,
         )
+        return path
 
     return benchmark
-
-
-def times(folder: Path) -> dict[str, int]:
-    return {path.name: path.stat().st_mtime_ns for path in folder.glob("cells/*/*.json")}
 
 
 def test_a_benchmark_leaves_results_predictions_and_a_picture(settings, run, tmp_path):
@@ -159,15 +170,70 @@ def test_a_benchmark_leaves_results_predictions_and_a_picture(settings, run, tmp
     assert results["config"] == tried.config
     assert [fold["fold"] for fold in results["folds"]] == 2 * ["ann", "ben", "cem", "dia"]
     assert [fold["seed"] for fold in results["folds"]] == 4 * [0] + 4 * [1]
-    assert all(set(fold["dev"]) == {"wa", "ua", "macro_f1"} and fold["chosen"] is None for fold in results["folds"])
+    assert all(set(fold["dev"]) == SCORES and fold["chosen"] is None for fold in results["folds"])
     assert results["fold_mean"]["ua"] > 0.6
+    assert (results["trained_on"], results["transductive"], results["fingerprint"]) == (
+        "train",
+        False,
+        tried.fingerprint,
+    )
+    assert {name: list(found) for name, found in results["by_speaker"].items()} == {
+        name: ["n", *results["pooled"]] for name in ("ann", "ben", "cem", "dia")
+    }
     assert path.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
     check_numbers(path)
 
 
-def test_a_result_names_no_machine(settings, run):
-    results = json.loads(run(settings(seeds=[0])).read_text())
-    assert platform.node() not in results["machine"]
+def test_beside_the_results_lie_their_protocol_and_the_list_of_all_that_was_scored(settings, run, synthetic):
+    tried = settings(seeds=[0], tuned_on=["ann"])
+    path = run(tried)
+    results = json.loads(path.read_text())
+    dealt = protocol.create(tried.protocol, corpora.read("table", synthetic))
+    assert json.loads((path.parent / "protocol.json").read_text()) == dealt.definition
+    assert results["folds_sha256"] == dealt.definition["folds_sha256"]
+    assert results["tuned_on"] == ["ann"]
+    assert changes.read(path.parents[1]) == [Line(dealt.id, "tiny", tried.fingerprint)]
+    run(tried)
+    assert changes.tries(path.parents[1], dealt.id) == 1
+
+
+def test_a_table_of_experiments_is_a_results_file_a_row_and_protocol(settings, synthetic, cache, tmp_path):
+    rows = [
+        settings(name=name, protocol=dealt, seeds=[0], training={"epochs": epochs})
+        for dealt in ("speaker-3fold", "random80")
+        for name, epochs in (("short", 1), ("long", 4))
+    ]
+    corpus = corpora.read("table", synthetic)
+    paths = evaluation.benchmark(rows, corpus, results=tmp_path, cache=cache, device=CPU, precision="fp32", jobs=1)
+    assert [path.relative_to(tmp_path).as_posix() for path in paths] == [
+        "table-speaker3fold-v1/short.json",
+        "table-speaker3fold-v1/long.json",
+        "table-random80-v1/short.json",
+        "table-random80-v1/long.json",
+    ]
+    results = [json.loads(path.read_text()) for path in paths]
+    assert [row["epochs"] for row in (each["config"]["training"] for each in results)] == [1, 4, 1, 4]
+    assert [fold["fold"] for fold in results[2]["folds"]] == list("12345")
+    assert all(fold["dev"] is None for fold in results[2]["folds"])
+    check_numbers(paths[1])
+
+
+def test_statistics_of_test_speakers_make_it_another_protocol(settings, run):
+    path = run(settings(seeds=[0], speaker_statistics=True))
+    results = json.loads(path.read_text())
+    assert results["protocol"] == path.parent.name == "table-speaker4fold-transductive-v1"
+    assert results["transductive"] is True
+    check_numbers(path)
+
+
+def test_clips_without_a_speaker_are_scored_without_intervals(settings, run, synthetic):
+    corpus = corpora.read("table", synthetic)
+    nameless = corpora.Corpus(corpus.info, corpus.root, corpus.table.assign(speaker=None))
+    path = run(settings(seeds=[0], protocol="random80"), nameless)
+    results = json.loads(path.read_text())
+    assert results["intervals"]["reason"] == f"{sum(map(sum, results['confusion']))} clips have no speaker"
+    assert results["by_speaker"] == {}
+    assert set(read_csv(path.with_suffix(".csv")).speaker) == {""}
 
 
 def test_truth_is_the_corpuss_and_each_clip_is_tested_once_a_seed(settings, run, synthetic):
@@ -184,51 +250,6 @@ def test_the_same_benchmark_gives_the_same_predictions(settings, run, tmp_path):
     first = path.with_suffix(".csv").read_bytes()
     path.parent.rename(tmp_path / "before")
     assert run(settings()).with_suffix(".csv").read_bytes() == first
-
-
-def test_a_missing_cell_is_computed_and_the_others_are_left(settings, run):
-    path = run(settings())
-    before, csv = times(path.parent), path.with_suffix(".csv").read_bytes()
-    assert set(before) == {f"{speaker}-{seed}.json" for speaker in ("ann", "ben", "cem", "dia") for seed in (0, 1)}
-    (path.parent / "cells" / "tiny" / "ben-1.json").unlink()
-    path.unlink()
-    run(settings())
-    after = times(path.parent)
-    assert {name for name in before if after[name] != before[name]} == {"ben-1.json"}
-    assert path.with_suffix(".csv").read_bytes() == csv
-
-
-def test_results_appear_only_when_every_fold_is_there(settings, run, tmp_path):
-    class InterruptedRunError(Exception):
-        pass
-
-    def interrupt(what, done, total):
-        if (what, done) == ("cells", 3):
-            raise InterruptedRunError
-
-    with pytest.raises(InterruptedRunError):
-        run(settings(), progress=interrupt)
-    found = {path.name for path in (tmp_path / "results").rglob("*") if path.is_file()}
-    assert found == {"ann-0.json", "ben-0.json", "cem-0.json"}
-
-
-def test_more_seeds_are_added_to_those_that_are_there(settings, run):
-    path = run(settings(seeds=[0]))
-    before = times(path.parent)
-    run(settings(seeds=[0, 1]))
-    after = times(path.parent)
-    assert len(before) == 4
-    assert len(after) == 8
-    assert all(after[name] == before[name] for name in before)
-    check_numbers(path)
-
-
-def test_cells_of_other_settings_are_refused(settings, run):
-    path = run(settings(seeds=[0]))
-    other = settings(seeds=[0], training={"epochs": 7})
-    with pytest.raises(ConfigError, match=r"ann-0\.json: was made with other settings than tiny has now; give the"):
-        run(other)
-    assert json.loads(path.read_text())["config"]["training"]["epochs"] == 6
 
 
 def test_a_corpus_without_enough_speakers_is_refused(settings, run):
@@ -257,8 +278,26 @@ def test_each_fold_states_what_it_chose(settings, run):
         assert set(fold["chosen"]) == set(CHOOSE["grid"])
         assert fold["chosen"]["training.learning_rate"] == 0.05  # with 0.0 nothing would be learned
         assert fold["dev"] is None
+        assert fold["n_train"] == 72
+    assert results["trained_on"] == "train+dev"
     assert results["config"]["choose"]["grid"] == CHOOSE["grid"]
     check_numbers(path)
+
+
+def test_a_choice_on_dev_is_tested_as_it_was_trained(settings, run):
+    path = run(settings(epochs=30, choose={**CHOOSE, "validation": "dev"}, seeds=[0]))
+    results = json.loads(path.read_text())
+    assert results["trained_on"] == "train"
+    for fold in results["folds"]:
+        assert fold["chosen"] == {"training.learning_rate": 0.05}
+        assert fold["n_train"] == 48
+        assert set(fold["dev"]) == SCORES
+    check_numbers(path)
+
+
+def test_without_dev_there_is_nothing_to_choose_on(settings, run):
+    with pytest.raises(ProtocolError, match="random80: has no dev clips to choose on; say `validation: left_out`"):
+        run(settings(protocol="random80", choose={**CHOOSE, "validation": "dev"}))
 
 
 @pytest.fixture
@@ -272,38 +311,42 @@ def bench(settings, synthetic, cache):
     )
 
 
+def rows_of(bench: Bench, *speakers: str) -> list[int]:
+    return [row for row, name in enumerate(bench.corpus.table.speaker) if name in speakers]
+
+
 def test_the_choice_never_looks_at_the_test_speaker(bench, monkeypatch):
-    inside, test = ["ann", "ben", "cem"], set(bench.features.rows(["dia"]))
-    chosen = bench.choose(inside, seed=0)
-    looked: list[int] = []
+    train, dev, test = rows_of(bench, "ann", "ben"), rows_of(bench, "cem"), rows_of(bench, "dia")
+    chosen = bench.choose(train, dev, seed=0)
+    bench.features.heard.clear()
     get = bench.features.get
 
     def poisoned(row, stream):
-        looked.append(row)
         return get(row, stream) * (torch.nan if row in test else 1)
 
     targets = bench.features.targets.clone()
-    targets[sorted(test)] = 0
+    targets[test] = 0
     monkeypatch.setattr(bench.features, "get", poisoned)
     monkeypatch.setattr(bench.features, "targets", targets)
-    assert bench.choose(inside, seed=0) == chosen
-    assert set(looked) == set(bench.features.rows(inside))
+    assert bench.choose(train, dev, seed=0) == chosen
+    assert bench.features.heard == {*train, *dev}
     with pytest.raises(TrainingError, match="the loss of epoch 1 is nan"):
-        bench.choose([*inside, "dia"], seed=0)
-    assert set(looked) & test, "the watch is blind"
+        bench.choose(train, [*dev, *test], seed=0)
+    assert bench.features.heard & set(test), "the watch is blind"
 
 
-def test_a_benchmark_lets_the_choice_see_all_speakers_but_the_folds(settings, run, monkeypatch):
-    seen: list[set[str]] = []
+@pytest.mark.parametrize("validation", ["left_out", "dev"])
+def test_a_benchmark_lets_the_choice_see_all_speakers_but_the_folds(validation, settings, run, monkeypatch):
+    seen: list[tuple[set[str], set[str]]] = []
 
-    def spy(bench, speakers, *, seed):
-        seen.append(set(speakers))
+    def spy(bench, train, dev, *, seed):
+        seen.append(tuple(set(bench.corpus.table.speaker.iloc[rows]) for rows in (train, dev)))
         return {"training.learning_rate": 0.05}
 
     monkeypatch.setattr(Bench, "choose", spy)
-    run(settings(choose=CHOOSE, seeds=[0]))
-    everybody = {"ann", "ben", "cem", "dia"}
-    assert seen == [everybody - {tested} for tested in ("ann", "ben", "cem", "dia")]
+    run(settings(choose={**CHOOSE, "validation": validation}, seeds=[0]))
+    order = ["ann", "ben", "cem", "dia"]
+    assert seen == [(set(order) - {order[i], order[(i + 1) % 4]}, {order[(i + 1) % 4]}) for i in range(4)]
 
 
 def test_false_labels_of_the_test_speaker_change_nothing_but_the_scores(settings, run, synthetic, tmp_path):
@@ -335,43 +378,4 @@ def test_the_first_of_equals_is_chosen(settings, synthetic, cache):
         device=CPU,
         precision="fp32",
     )
-    assert tied.choose(["ann", "ben", "cem"], seed=0)["training.weight_decay"] == 0.3
-
-
-# The pieces
-
-
-def test_a_summary_of_two_seeds_is_the_mean_of_each():
-    table = pd.DataFrame(
-        [
-            ("a", "03", 0, "anger", "anger"),
-            ("b", "03", 0, "fear", "anger"),
-            ("c", "08", 0, "fear", "fear"),
-            ("a", "03", 1, "anger", "fear"),
-            ("b", "03", 1, "fear", "fear"),
-            ("c", "08", 1, "fear", "anger"),
-        ],
-        columns=["file", "fold", "seed", "truth", "prediction"],
-    )
-    summary = evaluation.summarise(table, ["anger", "fear", "neutral"])
-    assert [fold["test"]["ua"] for fold in summary["folds"]] == [0.5, 1.0, 0.5, 0.0]
-    assert summary["fold_mean"]["ua"] == 0.5
-    assert summary["fold_mean_by_seed"]["0"]["ua"] == 0.75
-    assert summary["pooled"]["ua"] == pytest.approx((0.75 + 0.25) / 2)
-    assert summary["confusion"] == [[1, 1, 0], [2, 2, 0], [0, 0, 0]]
-
-
-def test_the_machine_is_described_in_words_with_the_precision():
-    words = evaluation.machine(CPU, "bf16")
-    assert "cores" in words
-    assert "cpu bf16" in words
-    assert f"torch {torch.__version__}" in words
-    assert "cpu fp32" in evaluation.machine(CPU, "fp32")
-
-
-def test_outside_a_working_copy_there_is_no_commit(monkeypatch, tmp_path):
-    monkeypatch.setattr(evaluation, "__file__", str(tmp_path / "affetto" / "evaluation.py"))
-    (tmp_path / "affetto").mkdir()
-    assert evaluation.commit() is None
-    monkeypatch.setenv("PATH", "")
-    assert evaluation.commit() is None
+    assert tied.choose(rows_of(tied, "ann", "ben", "cem"), [], seed=0)["training.weight_decay"] == 0.3

@@ -9,7 +9,7 @@ import yaml
 
 from affetto import checkpoint, corpora, runs
 from affetto.cache import FeatureCache
-from affetto.errors import ConfigError
+from affetto.errors import ConfigError, ProtocolError
 from affetto.recognizer import Recognizer
 
 CPU = torch.device("cpu")
@@ -104,7 +104,7 @@ def test_dev_speakers_choose_the_epoch_and_count_as_heard(settings, train, synth
     told = checkpoint.describe(target)["provenance"]
     assert told["trained_on"]["speakers"] == ["ann", "ben", "cem"]
     assert told["trained_on"]["utterances"] == 72
-    assert set(told["dev"]) == {"wa", "ua", "macro_f1"}
+    assert set(told["dev"]) == {"wa", "ua", "macro_f1", "weighted_f1"}
     assert runs.heard(told, synthetic.parent / "dia_anger_0.wav"), "what chose the epoch is no test"
     assert runs.heard(told, synthetic.parent / "ann_anger_0.wav")
 
@@ -114,6 +114,15 @@ def test_open_settings_are_chosen_and_told(settings, train):
     told = checkpoint.describe(train(settings(choose=choose)))["provenance"]
     assert told["chosen"] == {"training.learning_rate": 0.05}
     assert told["experiment"]["training"]["learning_rate"] == 0.05
+
+
+def test_open_settings_may_be_chosen_on_the_dev_speakers(settings, train):
+    choose = {"grid": {"training.learning_rate": [0.0, 0.05]}, "validation": "dev"}
+    told = checkpoint.describe(train(settings(choose=choose, final={"dev_speakers": ["dia"]})))["provenance"]
+    assert told["chosen"] == {"training.learning_rate": 0.05}
+    assert told["trained_on"]["speakers"] == ["ann", "ben", "cem"]
+    with pytest.raises(ProtocolError, match="has no dev clips to choose on"):
+        train(settings(choose=choose), folder="other")
 
 
 def test_the_choice_is_made_without_excluded_clips(settings, train, synthetic, tmp_path):
@@ -183,7 +192,7 @@ def results_file(path: Path, tried, **changes) -> Path:
     content = {
         "protocol": "table-speaker4fold-v1",
         "seeds": [3, 4],
-        "config": tried.config,
+        "fingerprint": tried.fingerprint,
         "fold_mean": {"wa": 0.8125, "ua": 0.75, "macro_f1": 0.7},
         **changes,
     }

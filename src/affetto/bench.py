@@ -20,6 +20,9 @@ from affetto.models.base import SpeechModel
 from affetto.tasks import Categories
 from affetto.training import History, fit, predict
 
+Division = tuple[Sequence[int], Sequence[int]]
+"""Rows to learn from and rows to be scored on."""
+
 CHOICE_GROUPS = 10
 """Groups of speakers that are left out in turn when settings are chosen, at most."""
 
@@ -63,7 +66,16 @@ class Bench:
         """
         task = Categories(corpus.categories, experiment.task)
         model = create_model(experiment, len(task.labels), seed=0)
-        features = Features(corpus, model, task, cache=cache, device=device, precision=precision, progress=progress)
+        features = Features(
+            corpus,
+            model,
+            task,
+            cache=cache,
+            device=device,
+            precision=precision,
+            speaker_statistics=experiment.speaker_statistics,
+            progress=progress,
+        )
         return Bench(experiment, corpus, task, features, device, precision, progress)
 
     def train(
@@ -102,32 +114,28 @@ class Bench:
         """The emotions of some rows."""
         return [self.task.labels[i] for i in self.features.targets[list(rows)].tolist()]
 
-    def choose(self, speakers: Sequence[str], *, seed: int, rows: Sequence[int] | None = None) -> dict[str, Any]:
-        """The best combination of the experiment's grid, by leaving each of some speakers out once.
+    def choose(self, train: Sequence[int], dev: Sequence[int], *, seed: int) -> dict[str, Any]:
+        """The best combination of the experiment's grid.
 
-        More than ten speakers are left out in ten groups.
+        By default each speaker of train and dev is left out once (more than ten in ten groups); with `validation: dev`
+        every combination learns from train and is scored on dev.
 
         Args:
-            speakers: those that may be looked at.
+            train: rows that may be looked at.
+            dev: further ones.
             seed: of the trainings.
-            rows: the rows that may be looked at; None: all of these speakers.
 
         Returns:
             Dotted setting -> value; the first among equals.
 
         Raises:
-            ProtocolError: if there are fewer than two speakers.
+            ProtocolError: if the rows have fewer than two speakers, or there is no dev to choose on.
         """
         choose = self.experiment.choose
         assert choose is not None
-        if len(speakers) < 2:
-            raise ProtocolError(
-                f"{self.corpus.name}: choosing {', '.join(choose.grid)} takes two speakers or more, "
-                f"got {len(speakers)}; name them in the column 'speaker', or choose nothing (--set choose=null)"
-            )
-        groups = [speakers[i::CHOICE_GROUPS] for i in range(min(CHOICE_GROUPS, len(speakers)))]
-        allowed = self.features.rows(speakers) if rows is None else rows
-        held_out = [part for group in groups if (part := sorted(set(allowed) & set(self.features.rows(group))))]
+        divisions = (
+            self._on_dev(train, dev) if choose.validation == "dev" else self._leaving_out(sorted({*train, *dev}))
+        )
         combinations = [
             dict(zip(choose.grid, values, strict=True)) for values in itertools.product(*choose.grid.values())
         ]
@@ -135,13 +143,34 @@ class Bench:
         for number, values in enumerate(combinations, start=1):
             candidate = self.experiment.with_settings(values)
             scores = []
-            for outside in held_out:
-                model, _ = self.train(candidate, sorted(set(allowed) - set(outside)), [], seed=seed)
+            for inside, outside in divisions:
+                # On dev the epoch is chosen, too: the winner here is the very model that is then tested.
+                model, _ = self.train(candidate, inside, outside if choose.validation == "dev" else [], seed=seed)
                 answers, _ = self.test(model, outside)
                 scores.append(metrics.scores(self.truth(outside), answers)[choose.by])
             means.append(float(np.mean(scores)))
             self.progress("choosing", number, len(combinations))
         return combinations[int(np.argmax(means))]
+
+    def _on_dev(self, train: Sequence[int], dev: Sequence[int]) -> list[Division]:
+        if not dev:
+            raise ProtocolError(
+                f"{self.experiment.protocol}: has no dev clips to choose on; say `validation: left_out`"
+            )
+        return [(train, dev)]
+
+    def _leaving_out(self, rows: Sequence[int]) -> list[Division]:
+        """Rows without and of each speaker, or of each of ten groups of speakers."""
+        spoken = self.corpus.table["speaker"].iloc[list(rows)]
+        speakers = sorted(spoken.dropna().unique())
+        if len(speakers) < 2:
+            raise ProtocolError(
+                f"{self.corpus.name}: choosing settings takes two speakers or more, got {len(speakers)}; name them in "
+                "the column 'speaker', or choose nothing (--set choose=null)"
+            )
+        groups = [speakers[i::CHOICE_GROUPS] for i in range(min(CHOICE_GROUPS, len(speakers)))]
+        outside = [[row for row, name in zip(rows, spoken, strict=True) if name in group] for group in groups]
+        return [(sorted(set(rows) - set(part)), part) for part in outside]
 
 
 def create_model(experiment: Experiment, n_classes: int, *, seed: int) -> SpeechModel:

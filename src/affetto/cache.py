@@ -19,6 +19,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from affetto.files import write_whole
+
 
 def default_folder() -> Path:
     """Where features are kept: `$AFFETTO_CACHE`, or `affetto` in the system's folder for caches."""
@@ -90,13 +92,3 @@ class FeatureCache:
         for label in self.folder.glob("*/stream.json"):
             shutil.rmtree(label.parent)
         return freed
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that a reader, or a kill, meets the old one or the new one and nothing between."""
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    with part.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)

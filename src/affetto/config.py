@@ -46,6 +46,7 @@ def load(path: Path) -> JSON:
         raise ConfigError(f"{path}{line}: not valid YAML ({getattr(error, 'problem', error)})") from error
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: expected settings as `key: value`, got {type(content).__name__}")
+    _check_names(content, str(path))
     return content
 
 
@@ -68,6 +69,7 @@ def override(content: JSON, assignments: Iterable[str]) -> JSON:
             value = yaml.safe_load(text)
         except yaml.YAMLError as error:
             raise ConfigError(f"--set {assignment}: '{text}' is not valid YAML") from error
+        _check_names(value, f"--set {assignment}")
         result = with_value(result, key, value)
     return result
 
@@ -103,6 +105,18 @@ def parse(kind: type[S], content: Mapping[str, Any], *, source: str) -> S:
     except ValidationError as error:
         problems = "; ".join(_explain(kind, problem) for problem in error.errors(include_url=False))
         raise ConfigError(f"{source}: {problems}") from error
+
+
+def _check_names(content: Any, where: str) -> None:
+    """See that what stands before every colon is text."""
+    for key in content if isinstance(content, dict) else ():
+        if not isinstance(key, str):
+            raise ConfigError(
+                f"{where}: {key!r} stands where a name is expected; put names such as 'on', 'no' and '03' in quotes, "
+                "or YAML takes them for truth values and numbers"
+            )
+    for below in content.values() if isinstance(content, dict) else content if isinstance(content, list) else ():
+        _check_names(below, where)
 
 
 def _explain(kind: type[BaseModel], problem: Any) -> str:

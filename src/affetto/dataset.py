@@ -12,6 +12,7 @@ from affetto.batch import Batch, Padded, by_length, pad
 from affetto.cache import FeatureCache
 from affetto.corpora.base import Corpus
 from affetto.device import Precision, autocast, use_bf16
+from affetto.errors import CorpusError
 from affetto.models.base import SpeechModel
 from affetto.tasks import Categories
 
@@ -38,6 +39,7 @@ class Features:
         cache: where features are kept.
         device: where missing ones are computed.
         precision: in which they are computed; part of their key.
+        speaker_statistics: whether each clip is standardised with the mean and deviation of all its speaker's clips.
         progress: told of each computed clip.
 
     Raises:
@@ -54,9 +56,12 @@ class Features:
         cache: FeatureCache,
         device: torch.device,
         precision: Precision = "auto",
+        speaker_statistics: bool = False,
         progress: Progress = no_progress,
     ) -> None:
         self.corpus = corpus
+        self.heard: set[int] = set()
+        """Rows whose features were asked for; whoever wants to know what a training touched empties it first."""
         self.targets = task.targets(corpus.table["emotion"].tolist())
         self.cache = cache
         dtype = "bf16" if use_bf16(device, precision) else "fp32"
@@ -67,7 +72,10 @@ class Features:
         self._keys = _content_keys(corpus)
         self._memory: dict[tuple[int, str], Tensor] = {}
         self._memory_bytes = 0
+        self._baselines: dict[tuple[str, str], tuple[Tensor, Tensor]] = {}
         self._compute_missing(model, device, precision, progress)
+        if speaker_statistics:
+            self._baselines = self._speaker_baselines()
         self.lengths = [max(len(self.get(i, name)) for name in self._fingerprints) for i in range(len(corpus))]
 
     def __len__(self) -> int:
@@ -79,6 +87,10 @@ class Features:
         if features is None:
             path = self.cache.path(self._fingerprints[stream], self._keys[row])
             raise RuntimeError(f"{path} vanished from the cache while it was in use")
+        self.heard.add(row)
+        if self._baselines:
+            mean, deviation = self._baselines[self.corpus.table["speaker"].iloc[row], stream]
+            features = (features - mean) / deviation
         return features
 
     def batch(self, rows: Sequence[int]) -> Batch:
@@ -86,10 +98,18 @@ class Features:
         streams = {name: pad([self.get(row, name) for row in rows]) for name in self._fingerprints}
         return Batch(streams, self.targets[list(rows)])
 
-    def rows(self, speakers: Sequence[str]) -> list[int]:
-        """The utterances of some speakers, as row numbers."""
-        wanted = self.corpus.table["speaker"].isin(list(speakers))
-        return [row for row, yes in enumerate(wanted) if yes]
+    def _speaker_baselines(self) -> dict[tuple[str, str], tuple[Tensor, Tensor]]:
+        """Mean and deviation, (D,) each, over all frames of each speaker and stream."""
+        speakers = self.corpus.table["speaker"]
+        if speakers.isna().any():
+            raise CorpusError(f"{self.corpus.name}: statistics by speaker need a speaker in every row")
+        baselines = {}
+        for speaker, rows in speakers.reset_index(drop=True).groupby(speakers.to_numpy()).groups.items():
+            for stream in self._fingerprints:
+                frames = torch.cat([self.get(int(row), stream) for row in rows])
+                deviation = frames.std(0, correction=min(1, len(frames) - 1))  # of a single frame: 0
+                baselines[str(speaker), stream] = (frames.mean(0), deviation.clamp(min=1e-5))
+        return baselines
 
     def _find(self, row: int, stream: str) -> Tensor | None:
         """The same, from memory or from the cache; None if the cache has none that can be read."""

@@ -1,16 +1,10 @@
-"""From a model and a protocol to numbers: every fold trained and tested, one results file when all are there.
+"""From a table of experiments to numbers: every cell finished, then one results file a row.
 
-A finished cell (one fold, one seed) is a small file under `results/<protocol>/cells/<row>/`; a run that is interrupted
-goes on with the cells that are missing. When none is, the predictions of all go into `<row>.csv`, every score computed
-from them into `<row>.json`, and the confusion matrix into `<row>.png`.
+When all of a row's cells are there (`cells`), the predictions of all go into `<row>.csv`, every score computed from
+them into `<row>.json` and the confusion matrix into `<row>.png`, beside `protocol.json`, which says under which
+protocol; and `CHANGES.md`, one level up, remembers that this configuration was scored.
 """
 
-import json
-import os
-import platform
-import re
-import subprocess
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,144 +12,107 @@ import numpy as np
 import pandas as pd
 import torch
 
-from affetto import __version__, metrics, report
-from affetto.bench import Bench
-from affetto.cache import FeatureCache, write_whole
+from affetto import changes, report, scores
+from affetto.cache import FeatureCache
+from affetto.cells import Cell, Work, cores, finish
 from affetto.config import JSON
 from affetto.corpora.base import Corpus
 from affetto.dataset import Progress, no_progress
-from affetto.device import Precision, use_bf16
-from affetto.errors import ConfigError
+from affetto.device import Precision
 from affetto.experiment import Experiment
-from affetto.protocol import Fold, Protocol
-from affetto.protocol import create as create_protocol
+from affetto.files import json_bytes, write_whole
+from affetto.provenance import commit, machine
 
 
 def benchmark(
-    experiment: Experiment,
+    experiments: Sequence[Experiment],
     corpus: Corpus,
     *,
     results: Path,
     cache: FeatureCache,
     device: torch.device,
     precision: Precision = "auto",
+    jobs: int | None = None,
     progress: Progress = no_progress,
-) -> Path:
-    """Train and test every fold and seed that is not there yet; the path of the results file.
+) -> list[Path]:
+    """Train and test every row, fold and seed that is not there yet; the paths of the results files, a row each.
+
+    Args:
+        experiments: the rows, with their protocols.
+        corpus: what they learn from.
+        results: folder of results.
+        cache: of features.
+        device: where to compute.
+        precision: in which numbers.
+        jobs: cells at once, each in a process of one core; None: as many as there are cores, or one on other devices.
+        progress: told of finished cells.
 
     Raises:
         ConfigError: if the cells that are there were made with other settings or from another copy of the corpus.
-        ProtocolError: if the corpus does not allow the protocol.
+        ProtocolError: if the corpus does not allow a protocol.
         AudioError: if a clip cannot be heard.
     """
-    protocol = create_protocol(experiment.protocol, corpus)
-    bench = Bench.prepare(experiment, corpus, cache=cache, device=device, precision=precision, progress=progress)
-    folder = results / protocol.id
-    cells = folder / "cells" / experiment.name
-    cells.mkdir(parents=True, exist_ok=True)
-    manifest = corpus.manifest_sha256()
-    version = commit()  # of the code that runs, whatever happens to the working copy meanwhile
-    plan = [(fold, seed) for seed in experiment.seeds for fold in protocol.folds]
-    for done, (fold, seed) in enumerate(plan):
-        progress("cells", done, len(plan))
-        path = cells / f"{fold.name}-{seed}.json"
-        if path.exists():
-            _check_cell(path, experiment, manifest)
-            continue
-        cell = {**_cell(bench, fold, seed), "manifest_sha256": manifest, "commit": version}
-        write_whole(path, _dump(cell))
-    progress("cells", len(plan), len(plan))
-    finished = [json.loads((cells / f"{fold.name}-{seed}.json").read_text()) for fold, seed in plan]
-    return _write_results(bench, protocol, finished, folder)
+    origin = {"commit": commit(), "machine": machine(device, precision)}
+    work = Work(tuple(experiments), corpus, results, cache, device, precision, origin)
+    finish(work, jobs=jobs or (cores() if device.type == "cpu" else 1), progress=progress)
+    return [
+        _write_results([cell for cell in work.cells if cell.experiment is experiment], work)
+        for experiment in work.experiments
+    ]
 
 
-def _cell(bench: Bench, fold: Fold, seed: int) -> JSON:
-    """One training and its test."""
-    started = time.perf_counter()
-    experiment, chosen = bench.experiment, None
-    train, dev = bench.features.rows(fold.train), bench.features.rows(fold.dev)
-    if experiment.choose:
-        chosen = bench.choose(fold.seen, seed=seed)
-        experiment = experiment.with_settings(chosen)
-        train, dev = bench.features.rows(fold.seen), []
-    model, history = bench.train(experiment, train, dev, seed=seed, progress=bench.progress)
-    rows = bench.features.rows(fold.test)
-    answers, probabilities = bench.test(model, rows)
-    truth = bench.truth(rows)
-    return {
-        "fingerprint": bench.experiment.fingerprint,
-        "fold": fold.name,
-        "seed": seed,
-        "n": len(rows),
-        "n_train": len(train),
-        "chosen": chosen,
-        "best_epoch": history.best.epoch,
-        "epochs": len(history.epochs),
-        "dev": history.best.dev or None,
-        "test": metrics.scores(truth, answers),
-        "seconds": round(time.perf_counter() - started, 1),
-        "predictions": [
-            {
-                **_index(bench.corpus, row),
-                "truth": t,
-                "prediction": p,
-                "probabilities": [round(x, 5) for x in q.tolist()],
-            }
-            for row, t, p, q in zip(rows, truth, answers, probabilities, strict=True)
-        ],
-    }
-
-
-def _check_cell(path: Path, experiment: Experiment, manifest: str) -> None:
-    cell = json.loads(path.read_text(encoding="utf-8"))
-    for made, now, what in (
-        (cell["fingerprint"], experiment.fingerprint, "with other settings than"),
-        (cell["manifest_sha256"], manifest, "from another copy of the corpus than the one that"),
-    ):
-        if made != now:
-            raise ConfigError(
-                f"{path}: was made {what} {experiment.name} has now; "
-                "give the experiment another name, or delete the folder to start anew"
-            )
-
-
-def _write_results(bench: Bench, protocol: Protocol, cells: Sequence[JSON], folder: Path) -> Path:
-    experiment, labels = bench.experiment, bench.task.labels
-    table = predictions_table(cells, labels)
+def _write_results(cells: Sequence[Cell], work: Work) -> Path:
+    """The results file of one row, and what lies beside it."""
+    experiment, protocol = cells[0].experiment, cells[0].protocol
+    finished = [cell.read() for cell in cells]
+    labels = work.corpus.categories
+    table = predictions_table(finished, labels, work.corpus)
+    definition = protocol.definition
+    folder = work.results / protocol.id
     path = folder / f"{experiment.name}.json"
     results: JSON = {
         "protocol": protocol.id,
-        "corpus": bench.corpus.name,
-        "manifest_sha256": cells[0]["manifest_sha256"],
+        "corpus": work.corpus.name,
+        "manifest_sha256": definition["manifest_sha256"],
+        "folds_sha256": definition["folds_sha256"],
         "model": experiment.name,
         "task": experiment.task.name,
         "labels": list(labels),
-        "transductive": False,
+        "transductive": protocol.transductive,
         "simulated": False,
         "shipped": experiment.shipped,
+        "trained_on": "train+dev" if experiment.refit and any(fold.dev for fold in protocol.folds) else "train",
+        "tuned_on": list(experiment.tuned_on),
+        "fingerprint": experiment.fingerprint,
         "seeds": list(experiment.seeds),
         "config": experiment.config,
-        "commit": ", ".join(sorted({cell["commit"] for cell in cells if cell["commit"]})) or None,
-        "machine": machine(bench.device, bench.precision),
-        "seconds": round(sum(cell["seconds"] for cell in cells), 1),
-        **summarise(table, labels),
+        **{key: "; ".join(sorted({cell[key] for cell in finished if cell[key]})) or None for key in work.origin},
+        "seconds": round(sum(cell["seconds"] for cell in finished), 1),
+        **scores.summarise(table, experiment.task.name, labels),
     }
-    for fold, cell in zip(results["folds"], cells, strict=True):
+    for fold, cell in zip(results["folds"], finished, strict=True):
         assert (fold["fold"], fold["seed"]) == (cell["fold"], cell["seed"])
         fold.update({key: cell[key] for key in ("n_train", "dev", "chosen", "best_epoch", "epochs")})
+    write_whole(folder / "protocol.json", json_bytes(definition))
     write_whole(folder / f"{experiment.name}.csv", table.to_csv(index=False, lineterminator="\n").encode())
-    write_whole(path, _dump(results))
+    write_whole(path, json_bytes(scores.plain(results)))
     report.confusion_figure(
         np.array(results["confusion"]),
         labels,
         title=f"{experiment.name} on {protocol.id}: UA {results['fold_mean']['ua']:.3f}",
         path=path.with_suffix(".png"),
     )
+    changes.remember(work.results, results)
     return path
 
 
-def predictions_table(cells: Sequence[JSON], labels: Sequence[str]) -> pd.DataFrame:
-    """One row a tested clip: `file,start,end,fold,seed,truth,prediction` and one probability a class."""
+def predictions_table(finished: Sequence[JSON], labels: Sequence[str], corpus: Corpus) -> pd.DataFrame:
+    """What cells predicted, as `scores` describes it."""
+    speakers = dict(zip(corpus.table.index, corpus.table["speaker"], strict=True))
+    spoken = {
+        (file, start.total_seconds(), None if pd.isna(end) else end.total_seconds()): speaker
+        for (file, start, end), speaker in speakers.items()
+    }
     return pd.DataFrame(
         {
             "file": row["file"],
@@ -166,78 +123,8 @@ def predictions_table(cells: Sequence[JSON], labels: Sequence[str]) -> pd.DataFr
             "truth": row["truth"],
             "prediction": row["prediction"],
             **dict(zip(labels, row["probabilities"], strict=True)),
+            "speaker": spoken[row["file"], row["start"], row["end"]],
         }
-        for cell in cells
+        for cell in finished
         for row in cell["predictions"]
     )
-
-
-def summarise(table: pd.DataFrame, labels: Sequence[str]) -> JSON:
-    """Every score of a predictions table: by fold, the mean over folds and seeds, pooled, and the confusion.
-
-    Args:
-        table: as `predictions_table` gives it.
-        labels: the classes.
-
-    Returns:
-        `folds`, `fold_mean` (mean over seeds of the mean over folds), `fold_mean_by_seed`, `pooled` (mean over seeds
-        of the scores over all clips), and `confusion` (counts over all seeds; rows are the truth).
-    """
-    folds: list[JSON] = []
-    for (seed, fold), part in table.groupby(["seed", "fold"], sort=False):
-        test = metrics.scores(list(part.truth), list(part.prediction))
-        folds.append({"fold": fold, "seed": seed, "n": len(part), "test": test})
-    frame = pd.DataFrame([{"seed": fold["seed"], **fold["test"]} for fold in folds])
-    by_seed = pd.DataFrame({seed: part.mean(skipna=False) for seed, part in frame.groupby("seed")}).T.drop(
-        columns="seed"
-    )
-    pooled = pd.DataFrame(
-        metrics.scores(list(part.truth), list(part.prediction)) for _, part in table.groupby("seed", sort=False)
-    )
-    return {
-        "folds": folds,
-        "fold_mean": _floats(by_seed.mean(skipna=False)),
-        "fold_mean_by_seed": {str(seed): _floats(row) for seed, row in by_seed.iterrows()},
-        "pooled": _floats(pooled.mean(skipna=False)),
-        "confusion": metrics.confusion(list(table.truth), list(table.prediction), labels).tolist(),
-    }
-
-
-def commit() -> str | None:
-    """The commit of the working copy that this package runs from, "+" when it has changes; None outside one."""
-
-    def git(*arguments: str) -> str:
-        command = ["git", *arguments]
-        return subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True).stdout
-
-    try:
-        # Fails in a repository that merely surrounds an installation.
-        git("ls-files", "--error-unmatch", Path(__file__).name)
-        return git("rev-parse", "HEAD").strip() + ("+" if git("status", "--porcelain", "--", ".").strip() else "")
-    except (OSError, subprocess.CalledProcessError):
-        return None
-
-
-def machine(device: torch.device, precision: Precision) -> str:
-    """The machine in words: cores, architecture, system, versions, precision; no names."""
-    numbers = "bf16" if use_bf16(device, precision) else "fp32"
-    return (
-        f"{os.cpu_count()} cores {platform.machine()}, {platform.system()}, {device.type} {numbers}, "
-        f"Python {platform.python_version()}, torch {torch.__version__}, affetto {__version__}"
-    )
-
-
-def _index(corpus: Corpus, row: int) -> JSON:
-    file, start, end = corpus.table.index[row]
-    return {"file": file, "start": start.total_seconds(), "end": None if pd.isna(end) else end.total_seconds()}
-
-
-def _floats(series: "pd.Series[float]") -> dict[str, float]:
-    return {str(name): float(value) for name, value in series.items()}
-
-
-def _dump(content: JSON) -> bytes:
-    """JSON that can be read in a diff: a line a value, but innermost lists and objects on one line."""
-    text = json.dumps(content, indent=1, ensure_ascii=False)
-    innermost = re.compile(r"[\[{][^\[\]{}]*[\]}]")
-    return (innermost.sub(lambda match: re.sub(r"\n\s*", " ", match[0]), text) + "\n").encode()

@@ -1,4 +1,15 @@
-"""An experiment: which model learns what from which corpus, under which protocol, as one YAML file."""
+"""An experiment: which model learns what from which corpus, under which protocol, as YAML.
+
+A file holds one experiment, or a table of them: what is common at the top, and under `rows` what differs, by row id. A
+list of protocols stands for the same rows under each.
+
+    corpus: emodb
+    protocol: [emodb-loso10, emodb-random80]
+    training: {epochs: 25}
+    rows:
+      cnn: {model: cnn}
+      whisper3: {model: {name: linear_probe}}
+"""
 
 import hashlib
 import json
@@ -15,15 +26,15 @@ from affetto.training import TrainingSettings
 
 
 class ChooseSettings(Settings):
-    """Settings that are chosen inside each fold, from its own train and dev speakers.
-
-    Every combination of the grid is trained with each of those speakers left out once; the one with the best mean
-    score is then trained on all of them. The test speaker has no part in it.
-    """
+    """Settings that are chosen inside each fold, from its own train and dev clips; those of test have no part in it."""
 
     grid: dict[str, list[Any]]
     """Dotted setting -> values to try; among equals the first is taken."""
     by: Literal["ua", "wa", "macro_f1"] = "ua"
+    validation: Literal["left_out", "dev"] = "left_out"
+    """"left_out": every combination is trained with each speaker of train and dev left out once, and the one with the
+    best mean score on them is then trained on all of these. "dev": every combination is trained on train and scored on
+    dev, as a paper's protocol has it, and the best of these models is the one that is tested."""
 
     @field_validator("grid")
     @classmethod
@@ -57,6 +68,11 @@ class Experiment(Settings):
     training: TrainingSettings = TrainingSettings()
     choose: ChooseSettings | None = None
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
+    speaker_statistics: bool = False
+    """Whether features are standardised with all of a speaker's own unlabelled clips. Test speakers' statistics are
+    used then: the protocol's id says "transductive"."""
+    tuned_on: tuple[str, ...] = ()
+    """Speakers whose scores were looked at when these settings were written; `affetto audit` names their folds."""
     shipped: bool = False
     """Whether this is the recipe of the model that ships."""
     final: FinalSettings = FinalSettings()
@@ -68,11 +84,18 @@ class Experiment(Settings):
 
     @property
     def fingerprint(self) -> str:
-        """Of all settings that a trained cell's numbers depend on; 16 hexadecimal digits."""
-        relevant = {
-            key: value for key, value in self.config.items() if key not in ("name", "seeds", "shipped", "final")
-        }
+        """Of all settings that a trained cell's numbers depend on; 16 hexadecimal digits.
+
+        Settings at their defaults do not enter, so that a new one leaves old cells valid. A default is therefore never
+        changed: a better value gets another name.
+        """
+        relevant = {key: value for key, value in _stated(self).items() if key not in _NOT_IN_NUMBERS}
         return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()[:16]
+
+    @property
+    def refit(self) -> bool:
+        """Whether the model that is tested was trained on dev as well."""
+        return self.choose is not None and self.choose.validation == "left_out"
 
     def with_settings(self, values: dict[str, Any]) -> "Experiment":
         """A copy with dotted settings changed and nothing left to choose.
@@ -91,8 +114,8 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in resources.folder("experiments").glob("*.yaml")))
 
 
-def read(source: str | Path, assignments: tuple[str, ...] = ()) -> Experiment:
-    """The experiment in a YAML file, or the one of that name that ships, with `--set` assignments made.
+def read(source: str | Path, assignments: tuple[str, ...] = ()) -> tuple[Experiment, ...]:
+    """The experiments in a YAML file, or in the one of that name that ships, with `--set` assignments made.
 
     Raises:
         ConfigError: if the file is missing or a setting is unknown or wrong.
@@ -102,12 +125,71 @@ def read(source: str | Path, assignments: tuple[str, ...] = ()) -> Experiment:
         if str(source) not in names():
             raise ConfigError(f"{source}: no such settings file, and none that ships: {', '.join(names())}")
         path = resources.folder("experiments") / f"{source}.yaml"
-    experiment = _parse(override(load(path), assignments), source=str(source))
+    content = override(load(path), assignments)
+    rows = content.pop("rows", None)
+    if rows is not None and not (
+        rows and isinstance(rows, dict) and all(isinstance(row, dict) for row in rows.values())
+    ):
+        raise ConfigError(f"{source}: rows: expected row ids with the settings that differ, got {rows!r}")
+    protocols = content.get("protocol")
+    if protocols == []:
+        raise ConfigError(f"{source}: protocol: expected one or more, got an empty list")
+    experiments = tuple(
+        _read_one(_merged(_merged(content, differs), below), source=str(source))
+        for differs in ([{"protocol": each} for each in protocols] if isinstance(protocols, list) else [{}])
+        for below in ([{"name": name, **row} for name, row in rows.items()] if rows else [{}])
+    )
+    if len(corpora := {each.corpus for each in experiments}) > 1:
+        raise ConfigError(f"{source}: all rows learn from one corpus, got {', '.join(sorted(corpora))}")
+    if len({(each.name, each.protocol) for each in experiments}) < len(experiments):
+        raise ConfigError(f"{source}: two rows have the same name under the same protocol; results are kept by name")
+    return experiments
+
+
+def read_one(source: str | Path, assignments: tuple[str, ...] = ()) -> Experiment:
+    """The one experiment of a file.
+
+    Raises:
+        ConfigError: as `read` does, or if it holds several; `--set rows=...` cannot choose, a file of its own can.
+    """
+    experiments = read(source, assignments)
+    if len(experiments) > 1:
+        held = ", ".join(f"{each.name} on {each.protocol}" for each in experiments)
+        raise ConfigError(f"{source}: holds {len(experiments)} experiments ({held}); expected one")
+    return experiments[0]
+
+
+def _read_one(content: JSON, *, source: str) -> Experiment:
+    experiment = _parse(content, source=source)
     if experiment.choose:
         for key, values in experiment.choose.grid.items():
             for value in values:
                 experiment.with_settings({key: value})
     return experiment
+
+
+_NOT_IN_NUMBERS = ("name", "seeds", "shipped", "final", "tuned_on")
+
+
+def _stated(settings: Settings) -> JSON:
+    """Settings that differ from their defaults, as plain JSON; names of models and encoders always."""
+    stated: JSON = {}
+    for key, field in type(settings).model_fields.items():
+        value = getattr(settings, key)
+        if key != "name" and value == field.get_default(call_default_factory=True):
+            continue
+        stated[key] = _stated(value) if isinstance(value, Settings) else value
+    return stated
+
+
+def _merged(common: JSON, differs: JSON) -> JSON:
+    """Settings with those that differ put over them, group by group; a model is replaced whole."""
+    result = dict(common)
+    for key, value in differs.items():
+        below = result.get(key)
+        group = key != "model" and isinstance(below, dict) and isinstance(value, dict)
+        result[key] = _merged(below, value) if group else value  # type: ignore[arg-type]
+    return result
 
 
 def _parse(content: JSON, *, source: str) -> Experiment:

@@ -1,74 +1,201 @@
-"""Who is train, dev and test: folds over speakers, with an id that is printed beside every number.
+"""Who is train, dev and test: a protocol is folds of a corpus with an id that stands beside every number.
 
-Two numbers may be compared when their ids, their corpus's manifest and their classes agree. Every protocol here is
-speaker-independent: no speaker is in two splits of a fold.
+Two numbers may be compared when their ids, their corpus's manifest and their classes agree. A rule deals out clips by
+what they are called (file and times), never by where they stand in a table or by a library's random numbers, so that a
+protocol is the same on every machine and with every release.
 """
 
+import hashlib
 import re
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
 
+import pandas as pd
+
+from affetto import splits
 from affetto.corpora.base import Corpus
 from affetto.errors import ProtocolError
+
+Kind = Literal["speaker", "session", "sentence"]
+"""What train and test can have in common without having a clip in common."""
 
 EMODB_PAIRS = (("03", "08"), ("09", "10"), ("11", "12"), ("13", "14"), ("15", "16"))
 """The first paper tests one speaker of a session and develops on the other (section 4.2.1). EMO-DB has no sessions:
 speakers are paired in order."""
+DRAWS = 5
+"""Independent divisions of a random protocol."""
+BILL_SPEAKER_GROUPS, BILL_SENTENCE_GROUPS = 5, 2
+"""A fold of the leakage bill tests one group of speakers saying one group of sentences."""
+NOT_IN_FILE_NAMES = r'[<>:"/\\|?*\x00-\x1f]'
+"""Folds name files of results."""
+METRICS = ("wa", "ua", "macro_f1", "weighted_f1")
+"""Of categories. UA and macro F1 are means over the classes that the fold's test clips have."""
+AGGREGATION = "mean over folds, then over seeds; pooled over all clips beside it"
 
 
 @dataclass(frozen=True)
 class Fold:
-    """One way of dealing the speakers out.
+    """One way of dealing the clips out.
 
     Args:
-        name: the test speaker where each fold tests one, otherwise the fold's number.
-        train, dev, test: speakers; disjoint.
+        name: the test speaker where each fold tests one, otherwise what is tested, or a number.
+        train, dev, test: rows of the corpus's table, ascending; dev may be empty.
     """
 
     name: str
-    train: tuple[str, ...]
-    dev: tuple[str, ...]
-    test: tuple[str, ...]
-
-    def __post_init__(self) -> None:
-        together = (*self.train, *self.dev, *self.test)
-        if len(set(together)) != len(together):
-            raise ProtocolError(f"fold {self.name} has a speaker in two splits: {', '.join(sorted(together))}")
+    train: tuple[int, ...]
+    dev: tuple[int, ...]
+    test: tuple[int, ...]
 
     @property
-    def seen(self) -> tuple[str, ...]:
-        """Speakers that may be looked at: train and dev, sorted."""
-        return tuple(sorted((*self.train, *self.dev)))
+    def seen(self) -> tuple[int, ...]:
+        """Rows that may be looked at: train and dev."""
+        return tuple(sorted({*self.train, *self.dev}))
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """Folds of a corpus.
+    """Folds of a corpus, and everything else that decides whether two numbers may be compared.
 
     Args:
-        id: names protocol and version; printed beside every number.
+        id: names corpus, rule and version; printed beside every number.
+        corpus: what is dealt out.
         folds: in order.
+        rule: how the folds are made, as a sentence.
+        dev_rule: what dev is, as a sentence.
+        shares: what train and test have in common by design; everything else is to be kept apart.
+        transductive: whether statistics of the test speakers' unlabelled clips are used.
     """
 
     id: str
-    folds: tuple[Fold, ...]
+    corpus: Corpus = field(repr=False, compare=False)
+    folds: tuple[Fold, ...] = field(repr=False)
+    rule: str
+    dev_rule: str
+    shares: tuple[Kind, ...] = ()
+    transductive: bool = False
+
+    def checked(self) -> "Protocol":
+        """The protocol itself, if it can be trained and tested.
+
+        Raises:
+            ProtocolError: if a fold has nothing to train or to test on or a clip twice, or two folds share a name, or
+                one cannot be part of a file's name.
+        """
+        names = [fold.name for fold in self.folds]
+        if len(set(names)) < len(names) or not names:
+            raise ProtocolError(f"{self.id}: expected folds of different names, got {', '.join(names) or 'none'}")
+        for fold in self.folds:
+            if re.search(NOT_IN_FILE_NAMES, fold.name):
+                raise ProtocolError(f"{self.id}: fold '{fold.name}' cannot be part of a file's name; call it otherwise")
+            if not fold.train or not fold.test:
+                raise ProtocolError(
+                    f"{self.id}, fold {fold.name}: has {len(fold.train)} clips to train and {len(fold.test)} to test "
+                    "on; expected some of both"
+                )
+            for split in ("train", "dev", "test"):
+                repeated = [row for row, times in Counter(getattr(fold, split)).items() if times > 1]
+                if repeated:
+                    raise ProtocolError(
+                        f"{self.id}, fold {fold.name}: {self.corpus.table.index[repeated[0]][0]} and "
+                        f"{len(repeated) - 1} other clips are in {split} twice"
+                    )
+            for one, other in (("train", "test"), ("dev", "test"), ("train", "dev")):
+                common = sorted(set(getattr(fold, one)) & set(getattr(fold, other)))
+                if common:
+                    raise ProtocolError(
+                        f"{self.id}, fold {fold.name}: {self.corpus.table.index[common[0]][0]} and {len(common) - 1} "
+                        f"other clips are in {one} and in {other}; `affetto audit` lists all leaks"
+                    )
+        return self
+
+    @cached_property
+    def definition(self) -> dict[str, Any]:
+        """All of it as plain JSON: what `protocol.json` beside the results holds.
+
+        Raises:
+            CorpusError: if an audio file is missing, so that the corpus has no manifest.
+        """
+        speakers, keys = self.corpus.table["speaker"], row_keys(self.corpus.table)
+        folds = [
+            {
+                "fold": fold.name,
+                "train": len(fold.train),
+                "dev": len(fold.dev),
+                "test": len(fold.test),
+                "dev_speakers": sorted(speakers.iloc[list(fold.dev)].dropna().unique()),
+                "test_speakers": sorted(speakers.iloc[list(fold.test)].dropna().unique()),
+                "sha256": _digest(
+                    f"{split} {key}"
+                    for split in ("train", "dev", "test")
+                    for key in sorted(keys[row] for row in getattr(fold, split))
+                ),
+            }
+            for fold in self.folds
+        ]
+        return {
+            "id": self.id,
+            "corpus": self.corpus.name,
+            "manifest_sha256": self.corpus.manifest_sha256(),
+            "utterances": len(self.corpus),
+            "speakers": list(self.corpus.speakers),
+            "classes": list(self.corpus.categories),
+            "rule": self.rule,
+            "dev_rule": self.dev_rule,
+            "shares": list(self.shares),
+            "transductive": self.transductive,
+            "metrics": list(METRICS),
+            "aggregation": AGGREGATION,
+            "folds_sha256": _digest(f"{fold['fold']} {fold['sha256']}" for fold in folds),
+            "folds": folds,
+        }
 
 
-def create(name: str, corpus: Corpus) -> Protocol:
+Rule = Callable[[Corpus], Protocol]
+
+
+def names() -> tuple[str, ...]:
+    """What `create` takes; a rule may also be written after its corpus, as in emodb-random80."""
+    return (*_FIXED, *_RULES, "speaker-<k>fold", "random<percent>", "<splits>.csv")
+
+
+def create(name: str, corpus: Corpus, *, transductive: bool = False) -> Protocol:
     """The protocol called `name` on a corpus.
 
     Args:
-        name: `emodb-loso10`, or `speaker-<k>fold` for any corpus with speakers.
+        name: one of `names()` with numbers for <k> and <percent>, or the path of a table of splits (`splits`).
         corpus: what is dealt out.
+        transductive: whether features are standardised with each speaker's own unlabelled clips, those of test
+            included; the id then says so.
 
     Raises:
         ProtocolError: if there is no such protocol, or the corpus does not allow it.
+        CorpusError: if a table of splits cannot be read.
     """
-    if name == "emodb-loso10":
-        return emodb_loso10(corpus)
-    match = re.fullmatch(r"speaker-(\d+)fold", name)
-    if match:
-        return speaker_kfold(corpus, int(match[1]))
-    raise ProtocolError(f"no protocol is called '{name}'; the protocols are emodb-loso10 and speaker-<k>fold")
+    protocol = _rule(name, corpus)(corpus)
+    if transductive:
+        stem, _, version = protocol.id.rpartition("-")
+        protocol = replace(protocol, id=f"{stem}-transductive-{version}", transductive=True)
+    return protocol
+
+
+def _rule(name: str, corpus: Corpus) -> Rule:
+    if name.endswith(".csv"):
+        return partial(from_table, Path(name))
+    if name in _FIXED:
+        return _FIXED[name]
+    rule = name.removeprefix(f"{corpus.name}-")
+    if rule in _RULES:
+        return _RULES[rule]
+    if match := re.fullmatch(r"speaker-(\d+)fold", rule):
+        return partial(speaker_kfold, k=int(match[1]))
+    if match := re.fullmatch(r"random([1-9]\d)", rule):
+        return partial(random_draws, percent=int(match[1]))
+    raise ProtocolError(f"no protocol is called '{name}'; the protocols are {', '.join(names())}")
 
 
 def emodb_loso10(corpus: Corpus) -> Protocol:
@@ -83,11 +210,35 @@ def emodb_loso10(corpus: Corpus) -> Protocol:
             f"emodb-loso10: expected the speakers {', '.join(expected)}, got {', '.join(corpus.speakers) or 'none'}"
         )
     partner = {a: b for pair in EMODB_PAIRS for a, b in (pair, pair[::-1])}
-    folds = tuple(
-        Fold(test, tuple(s for s in expected if s not in (test, partner[test])), (partner[test],), (test,))
-        for test in expected
+    return Protocol(
+        "emodb-loso10-v1",
+        corpus,
+        tuple(_fold(test, corpus.table["speaker"], [partner[test]], [test]) for test in expected),
+        rule="each of the ten speakers is tested once",
+        dev_rule="the speaker whom the test speaker is paired with: "
+        + ", ".join(f"({a}, {b})" for a, b in EMODB_PAIRS),
+        shares=("sentence",),
     )
-    return Protocol("emodb-loso10-v1", folds)
+
+
+def ravdess_6fold(corpus: Corpus) -> Protocol:
+    """RAVDESS in six folds of four actors in order, 01 to 04 first; dev is the next four.
+
+    Raises:
+        ProtocolError: if the corpus does not have the 24 actors.
+    """
+    expected = tuple(f"{actor:02d}" for actor in range(1, 25))
+    if corpus.speakers != expected:
+        raise ProtocolError(f"ravdess-6fold: expected the actors 01 to 24, got {', '.join(corpus.speakers) or 'none'}")
+    groups = [expected[first : first + 4] for first in range(0, 24, 4)]
+    return Protocol(
+        "ravdess-6fold-v1",
+        corpus,
+        _rotate([f"{group[0]}-{group[-1]}" for group in groups], groups, corpus.table["speaker"]),
+        rule="four actors a fold, in order",
+        dev_rule="the four actors of the next fold",
+        shares=("sentence",),
+    )
 
 
 def speaker_kfold(corpus: Corpus, k: int) -> Protocol:
@@ -96,20 +247,276 @@ def speaker_kfold(corpus: Corpus, k: int) -> Protocol:
     Raises:
         ProtocolError: if rows lack a speaker, or there are fewer speakers than folds, or fewer than three folds.
     """
-    nameless = int(corpus.table["speaker"].isna().sum())
-    if nameless:
-        raise ProtocolError(
-            f"{corpus.name}: {nameless} of {len(corpus)} rows have no speaker, which folds by speaker need"
-        )
+    column = _column(corpus, "speaker", "folds by speaker")
     if not 3 <= k <= len(corpus.speakers):
         raise ProtocolError(
             f"speaker-{k}fold: {len(corpus.speakers)} speakers can be dealt to 3..{len(corpus.speakers)} folds "
             "(train, dev and test each need one)"
         )
-    groups = [corpus.speakers[i::k] for i in range(k)]
+    groups = _dealt(column, k)
+    one_each = k == len(corpus.speakers)
+    fold_names = [group[0] if one_each else f"{number:02d}" for number, group in enumerate(groups, start=1)]
+    return Protocol(
+        f"{corpus.name}-speaker{k}fold-v1",
+        corpus,
+        _rotate(fold_names, groups, column),
+        rule=f"speakers in sorted order dealt to {k} groups in turn, each tested once",
+        dev_rule="the next group of speakers",
+        shares=("sentence", "session"),
+    )
+
+
+def leave_one_speaker_out(corpus: Corpus) -> Protocol:
+    """Each speaker is tested once, the next one is dev, all others train.
+
+    Raises:
+        ProtocolError: if rows lack a speaker, or there are fewer than three.
+    """
+    protocol = speaker_kfold(corpus, len(corpus.speakers))
+    return replace(
+        protocol,
+        id=f"{corpus.name}-leave-one-speaker-out-v1",
+        rule="each speaker is tested once",
+        dev_rule="the next speaker",
+    )
+
+
+def leave_one_session_out(corpus: Corpus) -> Protocol:
+    """Each session is tested once, the next one is dev, all others train.
+
+    Raises:
+        ProtocolError: if the corpus has no column `session`, rows lack it, or there are fewer than three.
+    """
+    column = _column(corpus, "session", "folds by session")
+    sessions = _dealt(column, column.nunique())
+    if len(sessions) < 3:
+        raise ProtocolError(f"{corpus.name}: has {len(sessions)} sessions; train, dev and test each need one")
+    return Protocol(
+        f"{corpus.name}-leave-one-session-out-v1",
+        corpus,
+        _rotate([session[0] for session in sessions], sessions, column),
+        rule="each session is tested once",
+        dev_rule="the next session",
+        shares=("sentence",),
+    )
+
+
+def official(corpus: Corpus) -> Protocol:
+    """The partition that the corpus itself gives in its column `split`; several test sets are a fold each.
+
+    Raises:
+        ProtocolError: if it gives none.
+    """
+    words = _column(corpus, "split", "the official partition")
+    column = words.map({word: splits.canonical(word, f"{corpus.name}: split") for word in words.unique()})
+    tests = sorted(set(column) - {"train", "dev"})
+    parts = {split: _rows(column, [split]) for split in ("train", "dev", *tests)}
+    return Protocol(
+        f"{corpus.name}-official-v1",
+        corpus,
+        tuple(Fold(test, parts["train"], parts["dev"], parts[test]) for test in tests),
+        rule="the corpus's own partition",
+        dev_rule="the corpus's own" if parts["dev"] else "none: epochs cannot be chosen",
+        shares=("sentence", "session"),
+    )
+
+
+def random_draws(corpus: Corpus, percent: int) -> Protocol:
+    """Five divisions at random into `percent` % train and the rest test, each class in its share; no dev.
+
+    Speaker-dependent, as in the first paper's section 4.2.2: a number under it says nothing about new voices. A class
+    gives its share in whole clips, those with the largest remainders one more, so that the total is right.
+
+    Raises:
+        ProtocolError: if test or train would be empty.
+    """
+    rows = range(len(corpus))
+    size = round(len(corpus) * (100 - percent) / 100)
     folds = []
-    for i, test in enumerate(groups):
-        dev = groups[(i + 1) % k]
-        train = tuple(s for s in corpus.speakers if s not in (*dev, *test))
-        folds.append(Fold(test[0] if k == len(corpus.speakers) else f"{i + 1:02d}", train, dev, test))
-    return Protocol(f"{corpus.name}-speaker{k}fold-v1", tuple(folds))
+    for draw in range(1, DRAWS + 1):
+        test = _stratified(corpus, rows, size, salt=f"random{percent} {draw}")
+        folds.append(Fold(str(draw), tuple(sorted(set(rows) - set(test))), (), test))
+    return Protocol(
+        f"{corpus.name}-random{percent}-v1",
+        corpus,
+        tuple(folds),
+        rule=f"{DRAWS} random divisions {percent}:{100 - percent}, stratified by class",
+        dev_rule="none: the last epoch counts",
+        shares=("speaker", "session", "sentence"),
+    )
+
+
+def bill(corpus: Corpus, *, shared: tuple[Kind, ...], name: str) -> Protocol:
+    """One of four rules that test the same clips after training on as many clips, and differ in what those share.
+
+    A fold tests one of five groups of speakers saying one of two groups of sentences. Where train may share neither
+    with test, it is all clips of other speakers saying other sentences; under the other rules as many clips of each
+    class are drawn from all that the rule allows, so that nothing but the leak can make the difference.
+
+    Args:
+        corpus: with speakers and sentences.
+        shared: what train may have in common with test.
+        name: of the rule.
+
+    Raises:
+        ProtocolError: if rows lack speaker or sentence, or there are fewer than two of either.
+    """
+    speaker = _column(corpus, "speaker", "the leakage bill")
+    sentence = _column(corpus, "sentence", "the leakage bill")
+    speaker_groups = _dealt(speaker, min(BILL_SPEAKER_GROUPS, speaker.nunique()))
+    sentence_groups = _dealt(sentence, min(BILL_SENTENCE_GROUPS, sentence.nunique()))
+    if min(len(speaker_groups), len(sentence_groups)) < 2:
+        raise ProtocolError(f"{corpus.name}: the leakage bill needs two speakers and two sentences or more")
+    folds = []
+    for i, speakers in enumerate(speaker_groups, start=1):
+        for j, sentences in enumerate(sentence_groups, start=1):
+            of_speakers, of_sentences = set(_rows(speaker, speakers)), set(_rows(sentence, sentences))
+            test = of_speakers & of_sentences
+            strict = set(range(len(corpus))) - of_speakers - of_sentences
+            allowed = set(range(len(corpus))) - test
+            allowed -= set() if "speaker" in shared else of_speakers
+            allowed -= set() if "sentence" in shared else of_sentences
+            fold = f"{i}{'abcdefgh'[j - 1]}"
+            train = _like(corpus, sorted(allowed), sorted(strict), salt=f"{name} {fold}")
+            folds.append(Fold(fold, train, (), tuple(sorted(test))))
+    return Protocol(
+        f"{corpus.name}-{name}-v1",
+        corpus,
+        tuple(folds),
+        rule="leakage bill: speakers in five groups, sentences in two; the same test clips and as many training clips "
+        f"under four rules; here train shares {' and '.join(f'{kind}s' for kind in shared) or 'nothing'} with test",
+        dev_rule="none: the last epoch counts",
+        shares=shared,
+    )
+
+
+def from_table(path: Path, corpus: Corpus) -> Protocol:
+    """The folds of a table of splits (`splits`); the id ends in a hash of who is where.
+
+    A file is found by its path below the corpus's root, or by its bare name where only one file has it.
+
+    Raises:
+        CorpusError: if the table cannot be read.
+        ProtocolError: if it names a clip that the corpus does not have.
+    """
+    lines, content = splits.read(path), []
+    known = {key: row for row, key in enumerate(row_keys(corpus.table))}
+    bare: dict[str, set[str]] = {}
+    for file in corpus.table.index.get_level_values("file"):
+        bare.setdefault(PurePosixPath(file).name, set()).add(file)
+    parts: dict[str, dict[str, list[int]]] = {}
+    for line in lines:
+        candidates = bare.get(PurePosixPath(line.file).name, set())
+        file = line.file if line.file in candidates or len(candidates) != 1 else next(iter(candidates))
+        row = known.get(row_key(file, line.start, line.end))
+        if row is None:
+            raise ProtocolError(f"{path}: {corpus.name} has no clip {file} from {line.start:g} s; check the names")
+        parts.setdefault(line.fold, {}).setdefault(line.split, []).append(row)
+        content.append(f"{line.fold} {line.split} {row_key(file, line.start, line.end)}")
+    folds = tuple(
+        Fold(
+            fold if test == "test" else f"{fold}-{test}",
+            tuple(sorted(part.get("train", []))),
+            tuple(sorted(part.get("dev", []))),
+            tuple(sorted(part.get(test, []))),
+        )
+        for fold, part in parts.items()
+        for test in sorted(set(part) - {"train", "dev"}) or ["test"]
+    )
+    protocol = Protocol("", corpus, folds, rule=f"the table {path.name}", dev_rule="as in the table")
+    return replace(protocol, id=f"{corpus.name}-{path.stem}-{_digest(sorted(content))[:8]}")
+
+
+_FIXED: dict[str, Rule] = {"emodb-loso10": emodb_loso10, "ravdess-6fold": ravdess_6fold}
+_RULES: dict[str, Rule] = {
+    "leave-one-speaker-out": leave_one_speaker_out,
+    "leave-one-session-out": leave_one_session_out,
+    "official": official,
+    "bill-none": partial(bill, shared=(), name="bill-none"),
+    "bill-sentences": partial(bill, shared=("sentence",), name="bill-sentences"),
+    "bill-speakers": partial(bill, shared=("speaker",), name="bill-speakers"),
+    "bill-both": partial(bill, shared=("speaker", "sentence"), name="bill-both"),
+}
+
+
+def row_key(file: str, start: float, end: float | None) -> str:
+    """What a clip is called: file, start and end in microseconds; an end of None or NaN is the end of the file.
+
+    Example:
+        >>> row_key("calls/monday.wav", 0.0, 3.2)
+        'calls/monday.wav,0.000000,3.200000'
+    """
+    return f"{file},{start:.6f},{'' if end is None or pd.isna(end) else f'{end:.6f}'}"
+
+
+def row_keys(table: pd.DataFrame) -> list[str]:
+    """What the rows of a corpus's table are called."""
+    return [row_key(file, start.total_seconds(), end.total_seconds()) for file, start, end in table.index]
+
+
+def _fold(name: str, column: "pd.Series[str]", dev: Sequence[str], test: Sequence[str]) -> Fold:
+    """A fold by the values of a column; what is neither dev nor test is train."""
+    train = [value for value in column.unique() if value not in (*dev, *test)]
+    return Fold(name, _rows(column, train), _rows(column, dev), _rows(column, test))
+
+
+def _rotate(fold_names: Sequence[str], groups: Sequence[Sequence[str]], column: "pd.Series[str]") -> tuple[Fold, ...]:
+    """Each group is test once, the next one is dev."""
+    dev = [*groups[1:], groups[0]]
+    return tuple(_fold(*each) for each in zip(fold_names, [column] * len(groups), dev, groups, strict=True))
+
+
+def _dealt(column: "pd.Series[str]", k: int) -> list[list[str]]:
+    """The values of a column in sorted order, dealt to k groups in turn."""
+    values = sorted(column.unique())
+    return [values[i::k] for i in range(k)]
+
+
+def _rows(column: "pd.Series[str]", values: Iterable[str]) -> tuple[int, ...]:
+    wanted = column.isin(list(values))
+    return tuple(row for row, yes in enumerate(wanted) if yes)
+
+
+def _column(corpus: Corpus, name: str, what: str) -> "pd.Series[str]":
+    """A column without holes."""
+    if name not in corpus.table.columns:
+        raise ProtocolError(f"{corpus.name}: has no column '{name}', which {what} needs")
+    column = corpus.table[name]
+    if missing := int(column.isna().sum() + (column == "").sum()):
+        raise ProtocolError(f"{corpus.name}: {missing} of {len(corpus)} rows have no {name}, which {what} needs")
+    return column
+
+
+def _stratified(corpus: Corpus, rows: Iterable[int], size: int, *, salt: str) -> tuple[int, ...]:
+    """`size` of some rows, each class in its share, by largest remainder."""
+    classes = corpus.table["emotion"].iloc[list(rows)]
+    if not 0 < size < len(classes):
+        raise ProtocolError(f"{corpus.name}: {len(classes)} clips cannot be divided with {size} of them on one side")
+    exact = {emotion: number * size / len(classes) for emotion, number in Counter(classes).items()}
+    share = {emotion: int(number) for emotion, number in exact.items()}
+    by_remainder = sorted(exact, key=lambda emotion: (share[emotion] - exact[emotion], emotion))
+    for emotion in by_remainder[: size - sum(share.values())]:
+        share[emotion] += 1
+    return _drawn(corpus, rows, share, salt)
+
+
+def _like(corpus: Corpus, rows: Sequence[int], model: Sequence[int], *, salt: str) -> tuple[int, ...]:
+    """As many of some rows of each class as another set of rows has."""
+    return _drawn(corpus, rows, Counter(corpus.table["emotion"].iloc[list(model)]), salt)
+
+
+def _drawn(corpus: Corpus, rows: Iterable[int], share: Mapping[str, int], salt: str) -> tuple[int, ...]:
+    """So many rows of each class, those whose salted names hash lowest: random, yet the same everywhere."""
+    keys, emotions = row_keys(corpus.table), corpus.table["emotion"].tolist()
+    order = sorted(rows, key=lambda row: hashlib.sha256(f"{salt} {keys[row]}".encode()).digest())
+    chosen: list[int] = []
+    for emotion, number in share.items():
+        chosen += [row for row in order if emotions[row] == emotion][:number]
+    return tuple(sorted(chosen))
+
+
+def _digest(lines: Iterable[str]) -> str:
+    digest = hashlib.sha256()
+    for line in lines:
+        digest.update(f"{line}\n".encode())
+    return digest.hexdigest()

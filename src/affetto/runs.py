@@ -13,15 +13,16 @@ import yaml
 
 from affetto import cards, checkpoint
 from affetto.bench import Bench
-from affetto.cache import FeatureCache, write_whole
+from affetto.cache import FeatureCache
 from affetto.checkpoint import Checkpoint
 from affetto.config import JSON
 from affetto.corpora.base import Corpus
 from affetto.dataset import Progress, no_progress
 from affetto.device import Precision, use_bf16
 from affetto.errors import ConfigError
-from affetto.evaluation import commit, machine
 from affetto.experiment import Experiment
+from affetto.files import write_whole
+from affetto.provenance import commit, machine
 
 HEARD_DIGITS = 12
 """Hexadecimal digits of an audio file's SHA-256 that a checkpoint remembers of each clip that it was made from."""
@@ -70,11 +71,11 @@ def train(
         return target
     bench = Bench.prepare(experiment, corpus, cache=cache, device=device, precision=precision, progress=progress)
     dev = [row for row in rows if corpus.table["speaker"].iloc[row] in experiment.final.dev_speakers]
+    learned = sorted(set(rows) - set(dev))
     chosen, seed = None, experiment.seeds[0]
     if experiment.choose:
-        chosen = bench.choose(corpus.speakers, seed=seed, rows=rows)
+        chosen = bench.choose(learned, dev, seed=seed)
         experiment = experiment.with_settings(chosen)
-    learned = sorted(set(rows) - set(dev))
     folder.mkdir(parents=True, exist_ok=True)
     for file, text in claim.items():
         write_whole(file, text.encode())
@@ -142,9 +143,9 @@ def _expected(path: Path, experiment: Experiment) -> JSON:
         results = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: is not a results file ({error})") from error
-    if not isinstance(results, dict) or "config" not in results:
+    if not isinstance(results, dict) or "fingerprint" not in results:
         raise ConfigError(f"{path}: is not a results file; expected what `affetto benchmark` writes")
-    if results["config"] != experiment.config:
+    if results["fingerprint"] != experiment.fingerprint:
         raise ConfigError(f"{path}: holds results of other settings than {experiment.name} has now")
     return {
         "protocol": results["protocol"],

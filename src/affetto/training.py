@@ -21,11 +21,11 @@ from torch import Tensor
 from affetto import metrics
 from affetto.augment import SpecAugmentSettings, spec_augment
 from affetto.batch import Batch, by_length
-from affetto.cache import write_whole
 from affetto.config import Settings
 from affetto.dataset import Features, Progress, no_progress, shuffled_batches
 from affetto.device import Precision, autocast
 from affetto.errors import CheckpointError, ConfigError, TrainingError
+from affetto.files import write_whole
 from affetto.frontend import LogMel
 from affetto.models.base import SpeechModel
 from affetto.tasks import Categories

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from affetto.corpora.base import REGISTRY, Corpus, CorpusInfo, Registered, load, register
 from affetto.corpora.check import Finding, check
-from affetto.errors import ConfigError
+from affetto.errors import ConfigError, CorpusError
 
-__all__ = ["Corpus", "CorpusInfo", "Finding", "Registered", "check", "get", "names", "read", "register"]
+__all__ = ["Corpus", "CorpusInfo", "Finding", "Registered", "check", "find", "get", "names", "read", "register"]
 
 
 def names() -> tuple[str, ...]:
@@ -41,3 +41,21 @@ def read(name: str, root: str | Path) -> Corpus:
         CorpusError: if the folder does not hold it.
     """
     return get(name).read(Path(root))
+
+
+def find(path: str | Path, kind: str | None = None) -> Corpus:
+    """The corpus at a path: of the kind that is named, or the first kind whose reader takes it.
+
+    Raises:
+        ConfigError: if no corpus has that name.
+        CorpusError: if the path holds none.
+    """
+    path = Path(path)
+    if kind is not None or path.is_file():
+        return read(kind or "table", path)
+    for name in names():
+        try:
+            return read(name, path)
+        except CorpusError:
+            continue
+    raise CorpusError(f"{path}: is none of the corpora {', '.join(names())}; `affetto corpora show` has layouts")

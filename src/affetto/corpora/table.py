@@ -9,15 +9,13 @@ is known, and a protocol that keeps speakers apart refuses the corpus. Further c
 relative to the table's folder, or absolute. Commas, semicolons (Excel in much of Europe) and tabs separate columns.
 """
 
-import csv
-import io
 import math
 from pathlib import Path
 
 import audformat
 import pandas as pd
 
-from affetto import labels
+from affetto import labels, tables
 from affetto.corpora.base import Corpus, CorpusInfo, register
 from affetto.errors import CorpusError
 
@@ -30,8 +28,6 @@ INFO = CorpusInfo(
     citation="your own",
     layout=("labels.csv with the columns file, emotion and, if known, start, end, speaker",),
 )
-
-SEPARATORS = ",;\t"
 
 
 @register(INFO)
@@ -51,7 +47,7 @@ def read(path: Path) -> Corpus:
         CorpusError: if the table cannot be read, lacks a column, has no rows, or a row is incomplete, ends before it
             starts or repeats another. Rows are counted as in a spreadsheet: the first under the header is row 2.
     """
-    columns, rows = _cells(path)
+    columns, rows = tables.read(path, INFO.layout[0])
     for needed in ("file", "emotion"):
         if needed not in columns:
             raise CorpusError(f"table: {path} has no column '{needed}'; found {', '.join(columns)}")
@@ -63,8 +59,8 @@ def read(path: Path) -> Corpus:
             if not row[needed]:
                 raise CorpusError(f"{where}: {needed} is empty; fill it in or remove the row")
         file = row["file"].replace("\\", "/")
-        start = _seconds(row.get("start", ""), where) or 0.0
-        end = _seconds(row.get("end", ""), where)
+        start = tables.seconds(row.get("start", ""), where) or 0.0
+        end = tables.seconds(row.get("end", ""), where)
         if end is not None and end <= start:
             raise CorpusError(f"{where}: ends at {end:g} s, not after its start at {start:g} s")
         if (earlier := seen.setdefault((file, start, end), number)) != number:
@@ -82,49 +78,3 @@ def read(path: Path) -> Corpus:
     others = [column for column in columns if column not in ("file", "start", "end", "emotion", "speaker")]
     data = {column: [row[column] for row in kept] for column in ("emotion", "speaker", *others)}
     return Corpus(INFO, path.parent, pd.DataFrame(data, index=index, dtype=object))
-
-
-def _cells(path: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
-    """The column names, and every row with its number in the file; all cells are stripped text."""
-    if not path.is_file():
-        raise CorpusError(f"table: {path} is not a file; expected e.g. {INFO.layout[0]}")
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise CorpusError(f"table: {path} is not UTF-8 text; save it as 'CSV UTF-8'") from error
-    separator = max(SEPARATORS, key=text.split("\n", 1)[0].count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
-    lines: list[tuple[int, list[str]]] = []
-    try:
-        for cells in reader:
-            cells = [cell.strip() for cell in cells]
-            if any(cells):
-                lines.append((reader.line_num, cells))
-    except csv.Error as error:
-        raise CorpusError(f"table: {path}, row {reader.line_num}: not CSV ({error})") from error
-    if not lines:
-        raise CorpusError(f"table: {path} is empty; expected e.g. {INFO.layout[0]}")
-    columns = lines[0][1]
-    if len(set(columns)) < len(columns):
-        raise CorpusError(f"table: {path} names a column twice; found {', '.join(columns)}")
-    for number, cells in lines[1:]:
-        if len(cells) != len(columns):
-            found = f"{len(cells)} cells; expected {len(columns)}, for {', '.join(columns)}"
-            raise CorpusError(f"table: {path}, row {number}: has {found}")
-    return columns, [(number, dict(zip(columns, cells, strict=True))) for number, cells in lines[1:]]
-
-
-def _seconds(cell: str, where: str) -> float | None:
-    """Seconds in a cell; None if it is empty."""
-    if cell in ("", "NaT"):
-        return None
-    try:
-        seconds = float(cell.replace(",", "."))
-    except ValueError:
-        try:
-            seconds = pd.Timedelta(cell).total_seconds()
-        except ValueError as error:
-            raise CorpusError(f"{where}: '{cell}' is not a time; expected seconds such as 1.5") from error
-    if not 0 <= seconds < math.inf:
-        raise CorpusError(f"{where}: '{cell}' is not a time; expected seconds from 0 on")
-    return seconds

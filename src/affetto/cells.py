@@ -1,0 +1,357 @@
+"""Cells: the trainings that an experiment's numbers are made of, one a fold and seed.
+
+A finished cell is a small file, `results/<protocol>/cells/<row>/<fold>-<seed>.json`. The files are the whole state of
+the work: whoever runs the same experiment on the same folder, in other processes or on other machines, takes the cells
+that nobody has taken yet, and whoever is killed loses the one that it was at.
+"""
+
+import json
+import math
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cached_property
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import filelock
+import pandas as pd
+import torch
+
+from affetto import metrics, protocol
+from affetto.bench import Bench
+from affetto.cache import FeatureCache
+from affetto.config import JSON
+from affetto.corpora.base import Corpus
+from affetto.dataset import Progress, no_progress
+from affetto.device import Precision
+from affetto.errors import AffettoError, ConfigError, ProtocolError, TrainingError
+from affetto.experiment import Experiment
+from affetto.files import json_bytes, write_whole
+from affetto.protocol import Fold, Protocol
+
+ONE_CORE = {
+    # Two threads that wait for each other on a busy machine are slower than one; processes share cores better.
+    "OMP_NUM_THREADS": "1",
+    # glibc would hand the large blocks of every step back to the system and ask for them anew: a third of a CNN's time.
+    "MALLOC_MMAP_THRESHOLD_": str(2**32 - 1),
+    "MALLOC_TRIM_THRESHOLD_": str(2**32 - 1),
+}
+"""Environment of worker processes; what the user has set already is kept."""
+RETIREMENT = 300.0
+"""Seconds after which a worker process takes no further cell and another takes its place: batches of ever other lengths
+leave gaps in its memory that are never given back, a gigabyte or two an hour and worker."""
+POLL = 0.5
+"""Seconds between looks at what other processes have finished."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training and its test.
+
+    Args:
+        experiment: which model, how trained.
+        protocol: on which folds.
+        fold: of them.
+        seed: of the training.
+        path: of its file.
+    """
+
+    experiment: Experiment
+    protocol: Protocol
+    fold: Fold
+    seed: int
+    path: Path
+
+    def read(self) -> JSON:
+        """What the file holds."""
+        content: JSON = json.loads(self.path.read_text(encoding="utf-8"))
+        return content
+
+    def check(self) -> None:
+        """See that the file holds this cell.
+
+        Raises:
+            ConfigError: if it was made with other settings, from another copy of the corpus, or with other folds.
+        """
+        made, fold = self.read(), self.protocol.definition["folds"][self.protocol.folds.index(self.fold)]
+        for key, now, what in (
+            ("fingerprint", self.experiment.fingerprint, "with other settings than"),
+            ("manifest_sha256", self.protocol.definition["manifest_sha256"], "from another copy of the corpus than"),
+            ("fold_sha256", fold["sha256"], "with other folds than"),
+        ):
+            if made.get(key) != now:
+                raise ConfigError(
+                    f"{self.path}: was made {what} {self.experiment.name} has now; "
+                    "give the experiment another name, or delete the folder to start anew"
+                )
+
+
+@dataclass(frozen=True)
+class Work:
+    """Everything that a process needs to know to take part.
+
+    Args:
+        experiments: rows of a table.
+        corpus: what they learn from.
+        results: folder under which cells lie.
+        cache: of features.
+        device, precision: where and in which numbers.
+        origin: commit and machine, as cells state them; found once, whatever happens to the working copy meanwhile.
+    """
+
+    experiments: tuple[Experiment, ...]
+    corpus: Corpus
+    results: Path
+    cache: FeatureCache
+    device: torch.device
+    precision: Precision
+    origin: JSON
+
+    @cached_property
+    def cells(self) -> tuple[Cell, ...]:
+        """All of them, those of one experiment together.
+
+        Raises:
+            ProtocolError: if the corpus does not allow a protocol.
+        """
+        return tuple(cell for experiment in self.experiments for cell in self._cells(experiment))
+
+    def _cells(self, experiment: Experiment) -> Iterator[Cell]:
+        dealt = protocol.create(experiment.protocol, self.corpus, transductive=experiment.speaker_statistics).checked()
+        folder = self.results / dealt.id / "cells" / experiment.name
+        for seed in experiment.seeds:
+            for fold in dealt.folds:
+                yield Cell(experiment, dealt, fold, seed, folder / f"{fold.name}-{seed}.json")
+
+    def bench(self, experiment: Experiment, progress: Progress = no_progress) -> Bench:
+        """What the trainings of an experiment share."""
+        return Bench.prepare(
+            experiment,
+            self.corpus,
+            cache=self.cache,
+            device=self.device,
+            precision=self.precision,
+            progress=progress,
+        )
+
+
+def finish(work: Work, *, jobs: int, progress: Progress = no_progress) -> None:
+    """Train and test every cell that is not there yet.
+
+    Args:
+        work: what is to be done.
+        jobs: processes that do it at once.
+        progress: told of finished cells.
+
+    Raises:
+        ConfigError: if a cell that is there is another experiment's.
+        AffettoError: whatever went wrong in a cell; those that are finished stay.
+    """
+    _check(work)
+    missing = _missing(work)
+    if jobs > 1 and len(missing) > 1:
+        for experiment in dict.fromkeys(cell.experiment.name for cell in missing):
+            # Features are computed here once, so that the workers find them.
+            work.bench(next(each for each in work.experiments if each.name == experiment), progress)
+        _employ(work, min(jobs, len(missing)), progress)
+    _labour(work, progress, wait=True)
+    _check(work)  # those of others, too
+
+
+def _check(work: Work) -> None:
+    for cell in work.cells:
+        if cell.path.exists():
+            cell.check()
+
+
+def _missing(work: Work) -> list[Cell]:
+    return [cell for cell in work.cells if not cell.path.exists()]
+
+
+def _labour(work: Work, progress: Progress, *, wait: bool, until: float = math.inf) -> bool:
+    """Take one cell after the other until none is left; wait for those that others are at, or leave them to them.
+
+    Returns:
+        Whether there was nothing more to take; False if the time (`time.monotonic`) was over before.
+    """
+    bench: Bench | None = None
+    while missing := _missing(work):
+        if time.monotonic() > until:
+            return False
+        progress("cells", len(work.cells) - len(missing), len(work.cells))
+        if (parent := parent_process()) is not None and not parent.is_alive():
+            return True
+        for cell in missing:
+            with _claim(cell.path) as mine:
+                if mine:
+                    if bench is None or bench.experiment is not cell.experiment:
+                        bench = work.bench(cell.experiment, progress)
+                    content = run(bench, cell.protocol, cell.fold, cell.seed)
+                    write_whole(cell.path, json_bytes({**content, **work.origin}))
+                    break
+        else:
+            if not wait:
+                return True
+            time.sleep(POLL)
+    progress("cells", len(work.cells), len(work.cells))
+    return True
+
+
+@contextmanager
+def _claim(path: Path) -> Iterator[bool]:
+    """Whether a cell is ours to make; the claim ends with the block, or with the process."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(path.with_suffix(".lock"))
+    try:
+        lock.acquire(blocking=False)
+    except filelock.Timeout:
+        yield False
+        return
+    try:
+        # Somebody may have finished it, and let go, between the look and the claim.
+        yield not path.exists()
+    finally:
+        with suppress(OSError):  # Windows keeps files that are open
+            path.with_suffix(".lock").unlink()
+        lock.release()
+
+
+def _employ(work: Work, jobs: int, progress: Progress) -> None:
+    """Let processes do the work; it ends when they have nothing left to take."""
+    workers = [_Worker(work) for _ in range(jobs)]
+    killed = 0
+    try:
+        while workers:
+            time.sleep(POLL)
+            progress("cells", len(work.cells) - len(_missing(work)), len(work.cells))
+            for worker in [each for each in workers if not each.process.is_alive()]:
+                workers.remove(worker)
+                killed += worker.killed
+                if killed >= jobs:
+                    raise TrainingError("every worker process was killed; finished cells are kept, run it again")
+                if worker.retired() or worker.killed:
+                    workers.append(_Worker(work))
+    finally:
+        for worker in workers:
+            worker.process.terminate()
+            worker.process.join()
+
+
+class _Worker:
+    """A process that takes cells, and what came of it.
+
+    Args:
+        work: what is to be done.
+    """
+
+    def __init__(self, work: Work) -> None:
+        context = get_context("spawn")
+        self.connection, theirs = context.Pipe(duplex=False)
+        self.process = context.Process(target=_live, args=(work, theirs), daemon=True)
+        added = {key: value for key, value in ONE_CORE.items() if key not in os.environ}
+        os.environ.update(added)
+        try:
+            self.process.start()
+        finally:
+            for key in added:
+                del os.environ[key]
+        theirs.close()
+
+    @property
+    def killed(self) -> bool:
+        """Whether it was ended by a signal; its cell is lost, and others take it."""
+        return (self.process.exitcode or 0) < 0
+
+    def retired(self) -> bool:
+        """Whether it left before the work was done.
+
+        Raises:
+            TrainingError: what went wrong in it.
+        """
+        try:
+            fault: str | None = self.connection.recv() if self.connection.poll() else None
+        except EOFError:  # killed, or ended by an error that is not ours and stands on stderr
+            fault = None
+        if fault:
+            raise TrainingError(fault)
+        if (self.process.exitcode or 0) > 0:
+            raise TrainingError(
+                f"a worker process ended with exit code {self.process.exitcode}; finished cells are kept, run it again"
+            )
+        return fault == ""
+
+
+def _live(work: Work, connection: Connection) -> None:
+    """A worker's life: it works, and says what went wrong, or nothing ("") if it retires before the work is done."""
+    torch.set_num_threads(1)
+    try:
+        if not _labour(work, no_progress, wait=False, until=time.monotonic() + RETIREMENT):
+            connection.send("")
+    except AffettoError as error:
+        connection.send(str(error))
+    except KeyboardInterrupt:
+        pass
+
+
+def run(bench: Bench, dealt: Protocol, fold: Fold, seed: int) -> JSON:
+    """One training and its test.
+
+    Raises:
+        ProtocolError: if training or choice touched the sound of a test clip and the protocol does not allow it.
+    """
+    started = time.perf_counter()
+    experiment, chosen = bench.experiment, None
+    train, dev = list(fold.train), list(fold.dev)
+    bench.features.heard.clear()
+    if experiment.choose:
+        chosen = bench.choose(train, dev, seed=seed)
+        refit, experiment = experiment.refit, experiment.with_settings(chosen)
+        train, dev = (list(fold.seen), []) if refit else (train, dev)
+    model, history = bench.train(experiment, train, dev, seed=seed, progress=bench.progress)
+    if leaked := bench.features.heard & set(fold.test):
+        file = bench.corpus.table.index[min(leaked)][0]
+        raise ProtocolError(
+            f"{dealt.id}, fold {fold.name}: training touched {len(leaked)} test clips, such as {file}; "
+            "this is a fault of the model or of the training, and no number is written"
+        )
+    answers, probabilities = bench.test(model, fold.test)
+    truth = bench.truth(fold.test)
+    definition = dealt.definition
+    return {
+        "fingerprint": bench.experiment.fingerprint,
+        "manifest_sha256": definition["manifest_sha256"],
+        "fold_sha256": definition["folds"][dealt.folds.index(fold)]["sha256"],
+        "fold": fold.name,
+        "seed": seed,
+        "n": len(fold.test),
+        "n_train": len(train),
+        "chosen": chosen,
+        "best_epoch": history.best.epoch,
+        "epochs": len(history.epochs),
+        "dev": history.best.dev or None,
+        "test": metrics.scores(truth, answers),
+        "seconds": round(time.perf_counter() - started, 1),
+        "predictions": [
+            {
+                **_index(bench.corpus, row),
+                "truth": t,
+                "prediction": p,
+                "probabilities": [round(x, 5) for x in q.tolist()],
+            }
+            for row, t, p, q in zip(fold.test, truth, answers, probabilities, strict=True)
+        ],
+    }
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _index(corpus: Corpus, row: int) -> JSON:
+    file, start, end = corpus.table.index[row]
+    return {"file": file, "start": start.total_seconds(), "end": None if pd.isna(end) else end.total_seconds()}

@@ -1,0 +1,144 @@
+"""Commands that tell what there is: corpora, models, cache."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from affetto.cli.console import CacheOption, out
+
+corpora_app = typer.Typer(help="Corpora that can be read.", no_args_is_help=True)
+models_app = typer.Typer(help="Models: those that ship, and the architectures.", no_args_is_help=True)
+cache_app = typer.Typer(help="Features that were computed once and kept.", no_args_is_help=True)
+
+
+@corpora_app.command("list")
+def corpora_list() -> None:
+    """The corpora that can be read."""
+    from affetto import corpora
+
+    table = Table("name", "corpus", "language", "licence", "utterances")
+    for name in corpora.names():
+        info = corpora.get(name).info
+        count = str(sum(info.categories.values())) if info.categories else "any"
+        table.add_row(name, info.title, info.language, info.licence, count)
+    out.print(table)
+
+
+@corpora_app.command("show")
+def corpora_show(name: Annotated[str, typer.Argument(help="A corpus's name.")]) -> None:
+    """What is known of a corpus: source, licence, layout, counts."""
+    from affetto import corpora
+
+    info = corpora.get(name).info
+    table = Table(show_header=False, box=None)
+    for key in ("title", "language", "licence", "source", "citation"):
+        table.add_row(f"[bold]{key}[/]", str(getattr(info, key)))
+    table.add_row("[bold]layout[/]", "\n".join(info.layout))
+    out.print(table)
+    if info.categories:
+        total = sum(info.categories.values())
+        counts = Table("emotion", "utterances", "share in %")
+        for emotion, count in info.categories.items():
+            counts.add_row(emotion, str(count), f"{100 * count / total:.2f}")
+        counts.add_row("total", str(total), "100.00")
+        out.print(counts)
+    if info.speakers:
+        out.print("speakers: " + ", ".join(f"{s} ({sex}, {age})" for s, (sex, age) in info.speakers.items()))
+
+
+@corpora_app.command("check")
+def corpora_check(
+    name: Annotated[str, typer.Argument(help="A corpus's name.")],
+    path: Annotated[Path, typer.Argument(help="Its folder, or the CSV table.")],
+) -> None:
+    """Look for missing, undecodable, silent, clipped and duplicate files, and for names that contradict labels."""
+    from affetto import corpora
+
+    corpus = corpora.read(name, path)
+    findings = corpora.check(corpus)
+    if not findings:
+        out.print(f"{corpus.info.title}: {len(corpus)} utterances, {len(corpus.speakers)} speakers, nothing found")
+        return
+    table = Table(
+        "file", "start", "end", "problem", "detail", title=f"{len(findings)} findings in {len(corpus)} utterances"
+    )
+    for finding in findings:
+        end = "" if finding.end is None else f"{finding.end:.2f}"
+        table.add_row(escape(finding.file), f"{finding.start:.2f}", end, finding.problem, escape(finding.detail))
+    out.print(table)
+    raise typer.Exit(1)
+
+
+@models_app.command("list")
+def models_list() -> None:
+    """The models that ship, and the architectures that can be trained."""
+    from affetto import checkpoint, models, pretrained
+
+    table = Table("name", "classes", "trained on", "unseen speakers, WA / UA in %", title="models that ship")
+    for name in pretrained.names():
+        config = checkpoint.describe(pretrained.folder(name))
+        expected = config["provenance"]["expected"]
+        scores = f"{100 * expected['wa']:.1f} / {100 * expected['ua']:.1f}" if expected else "not measured"
+        table.add_row(name, ", ".join(config["labels"]), config["provenance"]["trained_on"]["title"], scores)
+    out.print(table)
+    table = Table("name", "paper", title="architectures")
+    for name in models.names():
+        table.add_row(name, models.get(name).paper)
+    out.print(table)
+
+
+@models_app.command("show")
+def models_show(
+    name: Annotated[str, typer.Argument(help="A shipped model, an architecture, a folder, or a hub id.")],
+) -> None:
+    """The card of a checkpoint; or an architecture's paper, readings, size and settings."""
+    from affetto import models
+
+    if name in models.names():
+        info = models.get(name)
+        settings = models.parse_settings({"name": name}, source=name)
+        model = info.create(settings, 7)
+        parameters = sum(p.numel() for p in model.parameters())
+        trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+        out.print(f"[bold]{name}[/]: {info.paper}", highlight=False)
+        out.print(f"{parameters:,} parameters for 7 classes, {trained:,} of them trained", highlight=False)
+        if info.differs:
+            out.print("Differs from the paper:")
+        for line in info.differs:
+            out.print(f"* {line}", markup=False, highlight=False)
+        out.print("Settings:")
+        out.print_json(settings.model_dump_json())
+        return
+    from rich.markdown import Markdown
+
+    from affetto import checkpoint
+    from affetto.recognizer import locate
+
+    out.print(Markdown(checkpoint.card(locate(name))))
+
+
+@cache_app.command("show")
+def cache_show(cache: CacheOption = None) -> None:
+    """What is kept, and where."""
+    from affetto.cache import FeatureCache
+
+    kept = FeatureCache(cache)
+    table = Table(title=str(kept.folder))
+    table.add_column("stream", no_wrap=True, overflow="ellipsis", max_width=60)
+    table.add_column("clips", justify="right")
+    table.add_column("MB", justify="right")
+    for usage in kept.usage():
+        table.add_row(escape(usage.stream), str(usage.files), f"{usage.bytes / 1e6:.1f}")
+    out.print(table)
+
+
+@cache_app.command("clear")
+def cache_clear(cache: CacheOption = None) -> None:
+    """Delete everything that is kept."""
+    from affetto.cache import FeatureCache
+
+    kept = FeatureCache(cache)
+    out.print(f"freed {kept.clear() / 1e6:.1f} MB in {kept.folder}", highlight=False, markup=False)

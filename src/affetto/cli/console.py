@@ -1,0 +1,108 @@
+"""What the commands share: consoles, options, progress, and how faults are told."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, TextIO
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from affetto.errors import AudioError, ConfigError
+
+# A pipe or a file has no width of its own.
+out = Console(width=None if sys.stdout.isatty() else 160)
+err = Console(stderr=True, soft_wrap=True)
+
+DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
+PrecisionOption = Annotated[str, typer.Option("--precision", help="auto, fp32 or bf16.")]
+CacheOption = Annotated[Path | None, typer.Option("--cache", help="Folder of cached features.", show_default=False)]
+CorpusOption = Annotated[Path, typer.Option("--corpus", help="The corpus's folder, or a CSV table.")]
+ExperimentArgument = Annotated[str, typer.Argument(help="Settings: a YAML file, or the name of one that ships.")]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", help="Change a setting, e.g. training.epochs=3.", show_default=False)
+]
+ModelOption = Annotated[
+    str | None,
+    typer.Option("--model", "-m", help="A shipped model's name, a folder, or a hub id.", show_default=False),
+]
+
+
+class Bars:
+    """Progress on stderr: one bar a kind of work, with the time left."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+        self.tasks: dict[str, TaskID] = {}
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        """Tell how far some kind of work is."""
+        if what not in self.tasks:
+            self.tasks[what] = self.progress.add_task(what, total=total)
+        self.progress.update(self.tasks[what], completed=done, total=total)
+
+
+@contextmanager
+def progress_bars() -> Iterator[Bars]:
+    """Bars that vanish when the work is done; none where stderr is not a terminal."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
+        yield Bars(progress)
+
+
+@contextmanager
+def output(path: Path | None) -> Iterator[TextIO]:
+    """A file to write to, or stdout.
+
+    Raises:
+        ConfigError: if it cannot be written.
+    """
+    if path is None:
+        yield sys.stdout
+        return
+    try:
+        with path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as stream:
+            yield stream
+    except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
+        raise ConfigError(f"--out {path}: cannot be written ({error.strerror})") from error
+
+
+def precision_of(precision: str) -> Any:
+    """The precision that was asked for.
+
+    Raises:
+        ConfigError: if it is none.
+    """
+    if precision not in ("auto", "fp32", "bf16"):
+        raise ConfigError(f"--precision {precision}: expected auto, fp32 or bf16")
+    return precision
+
+
+def shares_table(*columns: str, labels: tuple[str, ...]) -> Table:
+    """A table that ends in one narrow column a category; seven of them fit a terminal 80 wide."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=0)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for label in labels:
+        table.add_column(label, justify="right", no_wrap=True)
+    return table
+
+
+def shares(probabilities: dict[str, float]) -> list[str]:
+    """Probabilities in whole per cent, the largest in bold."""
+    largest = max(probabilities.values())
+    return [f"[bold]{100 * p:.0f}[/]" if p == largest else f"{100 * p:.0f}" for p in probabilities.values()]
+
+
+def note(text: str) -> None:
+    """Say something on stderr that the user may want to know."""
+    err.print(f"note: {text}", style="yellow", markup=False, highlight=False)
+
+
+def complain(fault: AudioError) -> None:
+    """Name a recording that cannot be heard, on stderr."""
+    err.print(f"error: {fault}", style="red", markup=False, highlight=False)

@@ -1,0 +1,249 @@
+"""Commands that listen: demo, predict, evaluate."""
+
+import glob
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from affetto.cli.console import (
+    CorpusOption,
+    DeviceOption,
+    ModelOption,
+    PrecisionOption,
+    complain,
+    err,
+    note,
+    out,
+    output,
+    precision_of,
+    progress_bars,
+    shares,
+    shares_table,
+)
+from affetto.errors import AudioError, ConfigError, CorpusError
+
+if TYPE_CHECKING:
+    from affetto.recognizer import Prediction, Recognizer
+
+app = typer.Typer()
+
+
+@app.command()
+def demo(device: DeviceOption = "auto") -> None:
+    """Listen to the seven sample clips."""
+    from affetto import cards, corpora, resources
+    from affetto.recognizer import Recognizer
+
+    corpus = corpora.read("table", resources.folder("samples") / "samples.csv")
+    recognizer = Recognizer.from_pretrained(device=device)
+    table = shares_table("clip", "meant", "heard", labels=recognizer.labels)
+    files = corpus.table.index.get_level_values("file")
+    right = 0
+    for file, meant, outcome in zip(files, corpus.table["emotion"], recognizer.predict_corpus(corpus), strict=True):
+        if isinstance(outcome, AudioError):
+            raise outcome
+        right += outcome.emotion == meant
+        colour = "green" if outcome.emotion == meant else "red"
+        heard = f"[{colour}]{outcome.emotion}[/]"
+        table.add_row(Path(file).stem, meant, heard, *shares(outcome.probabilities))
+    out.print(f"What {recognizer.checkpoint.name} hears in {len(corpus)} recordings, in %:\n", highlight=False)
+    out.print(table)
+    out.print(
+        f"\n{right} of {len(corpus)} as meant. These speakers, not these clips, were in training;", highlight=False
+    )
+    out.print(f"for new speakers expect less. {cards.expectation(recognizer.checkpoint.provenance)}", highlight=False)
+
+
+@app.command()
+def predict(
+    paths: Annotated[list[str], typer.Argument(help="Files, folders, globs; - reads a list of paths from stdin.")],
+    model: ModelOption = None,
+    recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Look into folders below folders.")] = False,
+    format: Annotated[str | None, typer.Option("--format", "-f", help="table, csv, json or jsonl.")] = None,
+    out_file: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Write there; its ending gives the format.", show_default=False)
+    ] = None,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
+) -> None:
+    """Say which emotion each recording carries.
+
+    Results go to stdout, everything else to stderr. A recording that cannot be heard is named there with the reason,
+    the others go on, and the exit code is 1.
+    """
+    kind = _format(format, out_file)
+    sources, faults = _sources(paths, recursive=recursive)
+    for fault in faults:
+        complain(fault)
+    if sources:
+        from affetto.recognizer import Recognizer
+
+        recognizer = Recognizer.from_pretrained(model, device=device, precision=precision_of(precision))
+        with output(out_file) as stream, progress_bars() as progress:
+            writer = _Writer(kind, recognizer, stream)
+            for done, outcome in enumerate(recognizer.predict_all(sources), start=1):
+                progress("recordings", done, len(sources))
+                if isinstance(outcome, AudioError):
+                    faults.append(outcome)
+                    complain(outcome)
+                    continue
+                for words in outcome.notes:
+                    note(f"{outcome.file}: {words}")
+                writer.write(outcome)
+            writer.close()
+    if faults:
+        raise typer.Exit(1)
+
+
+@app.command()
+def evaluate(
+    model: Annotated[str, typer.Argument(help="A shipped model's name, a folder, or a hub id.")],
+    corpus: CorpusOption,
+    kind: Annotated[
+        str | None, typer.Option("--kind", help="Which corpus it is; found out when not given.", show_default=False)
+    ] = None,
+    out_file: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Write predictions and truth there, CSV.", show_default=False)
+    ] = None,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
+) -> None:
+    """Score a checkpoint on a corpus. Says so when the checkpoint was trained on some of it."""
+    import pandas as pd
+
+    from affetto import corpora, metrics, runs
+    from affetto.recognizer import Recognizer
+
+    data = corpora.find(corpus, kind)
+    recognizer = Recognizer.from_pretrained(model, device=device, precision=precision_of(precision))
+    known = data.table["emotion"].isin(list(recognizer.labels))
+    if not known.all():
+        strange = ", ".join(sorted(set(data.table["emotion"][~known])))
+        note(f"{int((~known).sum())} utterances left out: the model does not know {strange}")
+        data = data.select(known)
+    if not len(data):
+        raise CorpusError(f"{corpus}: has no utterance of the model's classes {', '.join(recognizer.labels)}")
+    with progress_bars() as progress:
+        rows, faults = [], []
+        for number, (truth, outcome) in enumerate(
+            zip(data.table["emotion"], recognizer.predict_corpus(data), strict=True), start=1
+        ):
+            progress("recordings", number, len(data))
+            if isinstance(outcome, AudioError):
+                faults.append(outcome)
+                complain(outcome)
+            else:
+                rows.append({**outcome.row, "truth": truth})
+    if not rows:
+        raise CorpusError(f"{corpus}: none of its {len(data)} utterances can be heard")
+    predictions = pd.DataFrame(rows)
+    scores = metrics.scores(list(predictions.truth), list(predictions.emotion))
+    counts = metrics.confusion(list(predictions.truth), list(predictions.emotion), recognizer.labels)
+    table = Table(title=f"{recognizer.checkpoint.name} on {len(rows)} utterances of {data.info.title}")
+    table.add_column("meant \\ heard")
+    for label in recognizer.labels:
+        table.add_column(label, justify="right")
+    for label, line in zip(recognizer.labels, counts, strict=True):
+        table.add_row(label, *(str(n) if n else "." for n in line))
+    out.print(table)
+    out.print(
+        f"WA {100 * scores['wa']:.2f} %   UA {100 * scores['ua']:.2f} %   macro F1 {100 * scores['macro_f1']:.2f} %",
+        highlight=False,
+    )
+    files = {data.path(file) for file in predictions.file}
+    heard = sum(runs.heard(recognizer.checkpoint.provenance, path) for path in files)
+    if heard:
+        err.print(
+            f"warning: the model was trained on {heard} of these {len(files)} files; "
+            "these scores say nothing about new recordings",
+            style="yellow",
+        )
+    if out_file:
+        with output(out_file) as stream:
+            predictions.to_csv(stream, index=False, lineterminator="\n", float_format="%.6f")
+    if faults:
+        raise typer.Exit(1)
+
+
+class _Writer:
+    """Predictions in one of the formats; csv and jsonl line by line as they come."""
+
+    def __init__(self, kind: str, recognizer: "Recognizer", stream: TextIO) -> None:
+        import csv
+
+        self.kind, self.stream = kind, stream
+        self.rows: list[dict[str, Any]] = []
+        self.labels = recognizer.labels
+        self.csv = csv.writer(stream, lineterminator="\n")
+        if kind == "csv":
+            self.csv.writerow(["file", "start", "end", "emotion", "confidence", *recognizer.labels])
+
+    def write(self, prediction: "Prediction") -> None:
+        row = prediction.row
+        if self.kind == "csv":
+            self.csv.writerow([f"{value:.6f}" if isinstance(value, float) else value for value in row.values()])
+        elif self.kind == "jsonl":
+            self.stream.write(json.dumps(self._nested(row), ensure_ascii=False) + "\n")
+        else:
+            self.rows.append(row)
+
+    def close(self) -> None:
+        if self.kind == "json":
+            self.stream.write(json.dumps([self._nested(row) for row in self.rows], indent=1, ensure_ascii=False) + "\n")
+        elif self.kind == "table":
+            self._table()
+        self.stream.flush()
+
+    def _nested(self, row: dict[str, Any]) -> dict[str, Any]:
+        """The row with its probabilities under one key, rounded to six digits."""
+        flat = {key: value for key, value in row.items() if key not in self.labels}
+        flat["confidence"] = round(flat["confidence"], 6)
+        return {**flat, "probabilities": {label: round(row[label], 6) for label in self.labels}}
+
+    def _table(self) -> None:
+        table = shares_table("file", "emotion", labels=self.labels)
+        for row in self.rows:
+            table.add_row(escape(row["file"]), row["emotion"], *shares({label: row[label] for label in self.labels}))
+        (out if self.stream is sys.stdout else Console(file=self.stream, width=160)).print(table)
+
+
+def _format(format: str | None, path: Path | None) -> str:
+    kinds = ("table", "csv", "json", "jsonl")
+    kind = format or (path.suffix.lstrip(".").lower() if path is not None and path.suffix else "table")
+    if kind not in kinds:
+        asked = f"--format {format}" if format else f"--out {path}: the ending names no format"
+        raise ConfigError(f"{asked}; expected one of {', '.join(kinds)}")
+    return kind
+
+
+def _sources(paths: list[str], *, recursive: bool) -> tuple[list[str], list[AudioError]]:
+    """The files meant by arguments, and the arguments that mean none."""
+    from affetto import audio
+
+    if "-" in paths:
+        listed = [line.rstrip("\r\n") for line in sys.stdin]
+        at = paths.index("-")
+        paths = [*paths[:at], *(line for line in listed if line), *paths[at + 1 :]]
+    sources: list[str] = []
+    faults: list[AudioError] = []
+    for path in paths:
+        if os.path.isdir(path):  # unlike Path's, it takes any text, however long
+            found = [str(file) for file in audio.find(Path(path), recursive=recursive)]
+            below = "" if recursive else " (-r looks below it)"
+            if not found:
+                faults.append(AudioError(path, "missing", f"no audio files in this folder{below}"))
+        elif not os.path.exists(path) and glob.has_magic(path):
+            found = sorted(file for file in glob.glob(path, recursive=True) if Path(file).is_file())
+            if not found:
+                faults.append(AudioError(path, "missing", "no file matches this pattern"))
+        else:
+            found = [path]
+        sources += found
+    return sources, faults

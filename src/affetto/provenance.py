@@ -1,0 +1,35 @@
+"""Where a number comes from: the code's commit and the machine, in words."""
+
+import os
+import platform
+import subprocess
+from pathlib import Path
+
+import torch
+
+from affetto import __version__
+from affetto.device import Precision, use_bf16
+
+
+def commit() -> str | None:
+    """The commit of the working copy that this package runs from, "+" when it has changes; None outside one."""
+
+    def git(*arguments: str) -> str:
+        command = ["git", *arguments]
+        return subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True).stdout
+
+    try:
+        # Fails in a repository that merely surrounds an installation.
+        git("ls-files", "--error-unmatch", Path(__file__).name)
+        return git("rev-parse", "HEAD").strip() + ("+" if git("status", "--porcelain", "--", ".").strip() else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def machine(device: torch.device, precision: Precision) -> str:
+    """The machine in words: cores, architecture, system, versions, precision; no names."""
+    numbers = "bf16" if use_bf16(device, precision) else "fp32"
+    return (
+        f"{os.cpu_count()} cores {platform.machine()}, {platform.system()}, {device.type} {numbers}, "
+        f"Python {platform.python_version()}, torch {torch.__version__}, affetto {__version__}"
+    )

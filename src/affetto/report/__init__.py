@@ -1,0 +1,21 @@
+"""From results files to what people read: a report, pictures, and the tables of the READMEs.
+
+sections      results files, gathered so that only what may be compared stands together
+literature    what papers say, from literature.yaml
+comparisons   row against row, and the leakage bill
+tables        text and tables, as Markdown and HTML
+scoreboards   every table
+figures       every picture
+document      chapters of paragraphs, tables and pictures
+chapters      every sentence of the report
+pages         REPORT.md and report.html
+markers       tables in other Markdown files
+"""
+
+from affetto.report.comparisons import compare
+from affetto.report.figures import confusion_figure, residual_figure
+from affetto.report.markers import fill
+from affetto.report.pages import write
+from affetto.report.sections import gather, read
+
+__all__ = ["compare", "confusion_figure", "fill", "gather", "read", "residual_figure", "write"]

@@ -1,0 +1,341 @@
+"""Results files gathered from a folder: rows that may be compared stand together in a section, and no others.
+
+A number means something only beside numbers under the same folds of the same recordings with the same classes
+(`COMPARABLE`). What is damaged is left out and named; the rest goes on.
+"""
+
+import json
+import math
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from affetto import changes, scores
+from affetto.errors import ConfigError, ProtocolError
+from affetto.metrics import Undefined
+from affetto.report.literature import Published, published
+from affetto.scores import JSON, Scoring
+
+COMPARABLE = ("protocol", "manifest_sha256", "labels", "folds_sha256", "transductive", "simulated")
+"""Of a results file: two numbers may be compared where all of these agree."""
+NEEDED: dict[str, type | tuple[type, ...]] = {
+    "protocol": str,
+    "corpus": str,
+    "manifest_sha256": str,
+    "folds_sha256": str,
+    "model": str,
+    "task": str,
+    "labels": list,
+    "transductive": bool,
+    "simulated": bool,
+    "trained_on": str,
+    "tuned_on": list,
+    "fingerprint": str,
+    "seeds": list,
+    "config": dict,
+    "folds": list,
+    "fold_mean": dict,
+    "fold_mean_by_seed": dict,
+    "deviation": dict,
+    "by_speaker": dict,
+    "intervals": dict,
+    "undefined": dict,
+}
+"""Of a results file: what the report reads, and its type."""
+TOLERANCE = 1e-9
+"""Largest difference between a score in the file and the same from its predictions."""
+LEAKS = ("none", "sentences", "speakers", "both")
+"""The rules of the leakage bill, from the strictest."""
+_BILL = re.compile(rf"(?P<corpus>.+)-bill-(?P<leak>{'|'.join(LEAKS)})-v1")
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """One results file and its predictions.
+
+    Args:
+        results: its content.
+        table: of predictions, as `scores.read` gives it.
+    """
+
+    results: JSON = field(repr=False)
+    table: pd.DataFrame = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        """What the row is called."""
+        return str(self.results["model"])
+
+    @property
+    def protocol(self) -> str:
+        """Id of the protocol."""
+        return str(self.results["protocol"])
+
+    @property
+    def trained_on(self) -> str:
+        """The splits that it learned from: `train` or `train+dev`."""
+        return str(self.results["trained_on"])
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """What must be the same in two rows that are compared."""
+        return tuple(json.dumps(self.results[name]) for name in COMPARABLE)
+
+    @property
+    def scoring(self) -> Scoring:
+        """How its answers are scored."""
+        return scores.scoring(self.results["task"], self.results["labels"])
+
+    def score(self, name: str) -> float:
+        """Mean over folds, then over seeds; NaN with its reason where undefined."""
+        return self._number(f"fold_mean.{name}", self.results["fold_mean"].get(name))
+
+    def deviation(self, name: str) -> float:
+        """Of `score` over seeds; NaN with its reason where undefined."""
+        return self._number(f"deviation.{name}", self.results["deviation"].get(name))
+
+    def interval(self, name: str) -> tuple[float, float]:
+        """Ends of the interval of `score`; NaN with its reason where there is none."""
+        intervals = self.results["intervals"]
+        low, high = intervals.get("fold_mean", {}).get(name) or (None, None)
+        if low is None or high is None:
+            none = Undefined(intervals.get("reason") or "no interval")
+            return none, none
+        return float(low), float(high)
+
+    def by_speaker(self, name: str) -> "pd.Series[float]":
+        """Of each speaker's clips, mean over seeds; NaN where undefined."""
+        found = {speaker: own.get(name) for speaker, own in self.results["by_speaker"].items()}
+        return pd.Series(found, dtype=float).sort_index()
+
+    def _number(self, path: str, value: float | None) -> float:
+        if value is None or math.isnan(value):
+            return Undefined(self.results["undefined"].get(path, "not in the file"))
+        return float(value)
+
+
+@dataclass(frozen=True, eq=False)
+class Section:
+    """Rows that may be compared with one another.
+
+    Args:
+        rows: at least one; those that a paper has first, in its order, then the others by name.
+        definition: of the protocol, as in `protocol.json`.
+        published: what papers say under this protocol.
+        tries: configurations that were scored under it.
+        alone: whether it holds all rows of its protocol; otherwise its title must say what is different.
+    """
+
+    rows: tuple[Row, ...]
+    definition: JSON
+    published: tuple[Published, ...]
+    tries: int
+    alone: bool = True
+
+    @property
+    def protocol(self) -> str:
+        """Id of the protocol."""
+        return self.rows[0].protocol
+
+    @property
+    def results(self) -> JSON:
+        """What all rows have in common: those of `COMPARABLE`, and more."""
+        return self.rows[0].results
+
+    @property
+    def title(self) -> str:
+        """The id, and what tells it from another section of that id."""
+        return self.protocol if self.alone else f"{self.protocol}, manifest {self.results['manifest_sha256'][:8]}"
+
+    @property
+    def leak(self) -> tuple[str, str] | None:
+        """Corpus and leak, if this is a rule of the leakage bill."""
+        match = _BILL.fullmatch(self.protocol)
+        return (match["corpus"], match["leak"]) if match else None
+
+    @property
+    def scoring(self) -> Scoring:
+        """How answers are scored."""
+        return self.rows[0].scoring
+
+    def row(self, name: str) -> Row | None:
+        """The row of a name, if it is there."""
+        return next((row for row in self.rows if row.name == name), None)
+
+    def best(self, trained_on: str) -> Row | None:
+        """The row with the highest score among those trained on the same splits; None if there are not two."""
+        rows = [row for row in self.rows if row.trained_on == trained_on]
+        defined = [row for row in rows if not math.isnan(row.score(row.scoring.primary))]
+        if len(rows) < 2 or not defined:
+            return None
+        return max(defined, key=lambda row: row.score(row.scoring.primary))
+
+
+@dataclass(frozen=True, eq=False)
+class Gathered:
+    """A folder of results.
+
+    Args:
+        sections: speaker-independent ones first, the leakage bill last.
+        damaged: files that were left out, with the reason.
+    """
+
+    sections: tuple[Section, ...]
+    damaged: tuple[str, ...]
+
+
+def gather(results: Path) -> Gathered:
+    """Everything in a folder of results.
+
+    Args:
+        results: the folder, as `affetto benchmark` writes it.
+
+    Raises:
+        ConfigError: if it holds no results at all, damaged or not.
+    """
+    if not results.is_dir():
+        raise ConfigError(f"{results}: is not a folder; expected one that `affetto benchmark` wrote")
+    rows: list[Row] = []
+    damaged: list[str] = []
+    for path in sorted(results.glob("*/*.json")):
+        if path.name == "protocol.json":
+            continue
+        try:
+            rows.append(read(path))
+        except ConfigError as error:
+            damaged.append(str(error).replace(f"{results}/", "", 1))
+    if not rows and not damaged:
+        raise ConfigError(f"{results}: holds no results; expected <protocol>/<row>.json, as `affetto benchmark` writes")
+    groups: dict[tuple[str, ...], list[Row]] = {}
+    for row in rows:
+        groups.setdefault(row.key, []).append(row)
+    sections = []
+    for group in groups.values():
+        try:
+            sections.append(_section(group, results, alone=sum(group[0].protocol == key_of(k) for k in groups) == 1))
+        except ConfigError as error:
+            damaged.append(str(error).replace(f"{results}/", "", 1))
+    return Gathered(tuple(sorted(sections, key=_order)), tuple(damaged))
+
+
+def key_of(key: tuple[str, ...]) -> str:
+    """The protocol's id in a row's key."""
+    return str(json.loads(key[0]))
+
+
+def read(path: Path) -> Row:
+    """One results file with the predictions beside it.
+
+    Raises:
+        ConfigError: if it is damaged: not JSON, lacking something, elsewhere than it says, or with scores that are not
+            those of its predictions.
+    """
+    results = _load(path)
+    for name, kind in NEEDED.items():
+        if not isinstance(results.get(name), kind):
+            found = "nothing" if results.get(name) is None else type(results[name]).__name__
+            raise ConfigError(f"{path}: has {found} as '{name}'; benchmark it anew")
+    for name, place in (("model", path.stem), ("protocol", path.parent.name)):
+        if results[name] != place:
+            raise ConfigError(f"{path}: its '{name}' is '{results[name]}'; expected '{place}', as the path says")
+    row = Row(results, scores.read(path.with_suffix(".csv")))
+    try:
+        _check(row, path)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ConfigError(f"{path}: is not a results file ({error!r}); benchmark it anew") from error
+    return row
+
+
+def compare_keys(a: Row, b: Row) -> None:
+    """See that two rows may be compared.
+
+    Raises:
+        ProtocolError: if they may not, with both ids and what differs.
+    """
+    differ = [name for name in COMPARABLE if a.results[name] != b.results[name]]
+    if differ:
+        what = "; ".join(f"{name}: {_short(a.results[name])} and {_short(b.results[name])}" for name in differ)
+        raise ProtocolError(
+            f"'{a.name}' under {a.protocol} and '{b.name}' under {b.protocol} cannot be compared, they differ in {what}"
+        )
+
+
+def _short(value: Any) -> str:
+    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return text[:12] if re.fullmatch(r"[0-9a-f]{64}", text) else text
+
+
+def _load(path: Path) -> JSON:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: cannot be read as JSON ({error}); benchmark it anew") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: holds no object; benchmark it anew")
+    return content
+
+
+def _check(row: Row, path: Path) -> None:
+    """See that the scores of a results file are those of its predictions."""
+    table, scoring = row.table, row.scoring
+    missing = [column for column in scoring.columns if column not in table]
+    if missing:
+        raise ConfigError(f"{path.with_suffix('.csv')}: has no column {', '.join(missing)}; benchmark it anew")
+    if isinstance(scoring, scores.CategoryScores):
+        strange = sorted({*map(str, table["truth"]), *map(str, table["prediction"])} - set(scoring.labels))
+        if strange:
+            raise ConfigError(
+                f"{path.with_suffix('.csv')}: has the class {', '.join(strange)}; expected {', '.join(scoring.labels)}"
+            )
+    of_fold = {(fold, seed): scoring.sums(part) for (fold, seed), part in table.groupby(["fold", "seed"])}
+    sizes = {key: len(part) for key, part in table.groupby(["fold", "seed"])}
+    if sizes != {(fold["fold"], fold["seed"]): fold["n"] for fold in row.results["folds"]}:
+        raise ConfigError(
+            f"{path}: its predictions have other folds, seeds or clips than its scores; benchmark it anew"
+        )
+    for name in scoring.names:
+        row.deviation(name), row.interval(name), row.by_speaker(name)  # can be read
+        by_seed = pd.DataFrame(
+            [(seed, float(scoring.from_sums(name)(sums))) for (_, seed), sums in of_fold.items()],
+            columns=["seed", "score"],
+        ).groupby("seed")["score"]
+        computed = float(by_seed.apply(lambda part: part.mean(skipna=False)).mean(skipna=False))
+        if not _same(row.score(name), computed):
+            raise ConfigError(
+                f"{path}: says {name} {row.score(name):.6f}, its predictions say {computed:.6f}; benchmark it anew"
+            )
+
+
+def _same(a: float, b: float) -> bool:
+    return (math.isnan(a) and math.isnan(b)) or abs(a - b) <= TOLERANCE
+
+
+def _section(rows: list[Row], results: Path, *, alone: bool) -> Section:
+    first = rows[0]
+    path = results / first.protocol / "protocol.json"
+    definition = _load(path)
+    others = [name for name in ("manifest_sha256", "folds_sha256") if definition.get(name) != first.results[name]]
+    if others and alone:
+        raise ConfigError(f"{path}: its {' and '.join(others)} are not those of {first.name}.json; benchmark it anew")
+    if others:  # it describes the rows of another section
+        definition = {"corpus": first.results["corpus"], "classes": first.results["labels"]}
+    said = tuple(entry for entry in published() if entry.protocol == first.protocol) if not others else ()
+    place = {entry.row: number for number, entry in enumerate(said)}
+    ordered = sorted(rows, key=lambda row: (place.get(row.name, len(place)), row.trained_on != "train", row.name))
+    return Section(tuple(ordered), definition, said, changes.tries(results, first.protocol), alone)
+
+
+def _order(section: Section) -> tuple[Any, ...]:
+    leak = section.leak
+    return (
+        section.results["simulated"],
+        leak is not None,
+        section.results["corpus"],
+        LEAKS.index(leak[1]) if leak else 0,
+        "speaker" in section.definition.get("shares", []),
+        section.results["transductive"],
+        section.title,
+    )

@@ -1,0 +1,298 @@
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import textwrap
+from functools import partial
+from multiprocessing import active_children
+from pathlib import Path
+
+import pytest
+import torch
+
+from affetto import corpora, evaluation
+from affetto.bench import Bench
+from affetto.cache import FeatureCache
+from affetto.errors import ConfigError, ProtocolError, TrainingError
+from affetto.experiment import Experiment
+
+CPU = torch.device("cpu")
+SPEAKERS = ("ann", "ben", "cem", "dia")
+
+
+@pytest.fixture
+def settings(tiny_experiment):
+    """Makes an experiment with a tiny probe on the synthetic emotions: eight cells, a speaker and seed each."""
+    return partial(tiny_experiment, epochs=6, seeds=[0, 1])
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    """Of features that all tests here share."""
+    return FeatureCache(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture
+def run(synthetic, cache, tmp_path):
+    """Benchmarks experiments; returns the path of the first one's results."""
+
+    def benchmark(*tried: Experiment, corpus=None, jobs=1, results="results", **arguments) -> Path:
+        return evaluation.benchmark(
+            tried,
+            corpus or corpora.read("table", synthetic),
+            results=tmp_path / results,
+            cache=cache,
+            device=CPU,
+            precision="fp32",
+            jobs=jobs,
+            **arguments,
+        )[0]
+
+    return benchmark
+
+
+def folder(results: Path) -> Path:
+    return results.parent / "cells" / results.stem
+
+
+def times(cells: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_mtime_ns for path in cells.glob("*.json")}
+
+
+def predictions(cells: Path) -> dict[str, list]:
+    return {path.name: json.loads(path.read_text())["predictions"] for path in sorted(cells.glob("*.json"))}
+
+
+class InterruptedRunError(Exception):
+    pass
+
+
+def interrupt(what, done, total):
+    if (what, done) == ("cells", 3):
+        raise InterruptedRunError
+
+
+# In one process
+
+
+def test_a_cell_states_what_it_was_made_from(settings, run, synthetic):
+    tried = settings(seeds=[5])
+    cell = json.loads((folder(run(tried)) / "ben-5.json").read_text())
+    corpus = corpora.read("table", synthetic)
+    assert (cell["fold"], cell["seed"], cell["n"], cell["n_train"]) == ("ben", 5, 24, 48)
+    assert cell["fingerprint"] == tried.fingerprint
+    assert cell["manifest_sha256"] == corpus.manifest_sha256()
+    assert [row["truth"] for row in cell["predictions"]] == corpus.table.emotion[corpus.table.speaker == "ben"].tolist()
+    right = sum(row["truth"] == row["prediction"] for row in cell["predictions"])
+    assert cell["test"]["wa"] == pytest.approx(right / 24)
+
+
+def test_a_missing_cell_is_computed_and_the_others_are_left(settings, run):
+    path = run(settings())
+    before, csv = times(folder(path)), path.with_suffix(".csv").read_bytes()
+    assert set(before) == {f"{speaker}-{seed}.json" for speaker in SPEAKERS for seed in (0, 1)}
+    (folder(path) / "ben-1.json").unlink()
+    path.unlink()
+    run(settings())
+    after = times(folder(path))
+    assert {name for name in before if after[name] != before[name]} == {"ben-1.json"}
+    assert path.with_suffix(".csv").read_bytes() == csv
+
+
+def test_results_appear_only_when_every_fold_is_there(settings, run, tmp_path):
+    with pytest.raises(InterruptedRunError):
+        run(settings(), progress=interrupt)
+    found = {path.name for path in (tmp_path / "results").rglob("*") if path.is_file()}
+    assert found == {"ann-0.json", "ben-0.json", "cem-0.json"}
+
+
+def test_more_seeds_are_added_to_those_that_are_there(settings, run):
+    path = run(settings(seeds=[0]))
+    before = times(folder(path))
+    run(settings(seeds=[0, 1]))
+    after = times(folder(path))
+    assert (len(before), len(after)) == (4, 8)
+    assert all(after[name] == before[name] for name in before)
+
+
+def test_what_a_kill_leaves_behind_is_in_nobodys_way(settings, run, tmp_path):
+    cells = tmp_path / "results" / "table-speaker4fold-v1" / "cells" / "tiny"
+    cells.mkdir(parents=True)
+    (cells / "ann-0.lock").touch()
+    (cells / "ann-0.json.123.part").write_text('{"fold": "an')
+    run(settings(seeds=[0]))
+    assert set(times(cells)) == {f"{speaker}-0.json" for speaker in SPEAKERS}
+    assert not list(cells.glob("*.lock"))
+
+
+def test_progress_is_told_of_cells(settings, run):
+    told = []
+    run(settings(seeds=[0]), progress=lambda *news: told.append(news))
+    assert [news for news in told if news[0] == "cells"] == [("cells", done, 4) for done in range(5)]
+
+
+# What is refused
+
+
+def test_cells_of_other_settings_are_refused(settings, run):
+    path = run(settings(seeds=[0]))
+    with pytest.raises(ConfigError, match=r"ann-0\.json: was made with other settings than tiny has now; give the"):
+        run(settings(seeds=[0], training={"epochs": 7}))
+    assert json.loads(path.read_text())["config"]["training"]["epochs"] == 6
+
+
+def test_cells_from_another_copy_of_the_corpus_are_refused(settings, run, synthetic):
+    run(settings(seeds=[0]))
+    corpus = corpora.read("table", synthetic)
+    table = corpus.table.copy()
+    table.iloc[0, table.columns.get_loc("emotion")] = "sadness"
+    with pytest.raises(ConfigError, match=r"ann-0\.json: was made from another copy of the corpus than tiny has now"):
+        run(settings(seeds=[0]), corpus=corpora.Corpus(corpus.info, corpus.root, table))
+
+
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [("fold_sha256", "with other folds than tiny has now"), ("fingerprint", "with other settings than")],
+)
+def test_cells_that_state_something_else_or_nothing_are_refused(key, words, settings, run):
+    cell = folder(run(settings(seeds=[0]))) / "ben-0.json"
+    content = json.loads(cell.read_text())
+    for changed in ({**content, key: "0" * 16}, {name: value for name, value in content.items() if name != key}):
+        cell.write_text(json.dumps(changed))
+        with pytest.raises(ConfigError, match=rf"ben-0\.json: was made {words}"):
+            run(settings(seeds=[0]))
+
+
+def test_two_rows_of_one_name_never_share_cells(settings, run):
+    with pytest.raises(ConfigError, match=r"ann-0\.json: was made with other settings than tiny has now"):
+        run(settings(seeds=[0]), settings(seeds=[0], training={"epochs": 7}))
+
+
+def test_a_corpus_that_leaks_is_not_trained_on(settings, run, tmp_path):
+    (tmp_path / "mine.csv").write_text("file,split\nann_anger_0.wav,train\nann_anger_0.wav,test\n")
+    with pytest.raises(ProtocolError, match="fold 1: ann_anger_0.wav and 0 other clips are in train and in test"):
+        run(settings(protocol=str(tmp_path / "mine.csv")))
+
+
+@pytest.mark.parametrize("part", ["train", "choose"])
+def test_a_number_of_a_training_that_touched_test_clips_is_not_written(part, settings, run, monkeypatch, tmp_path):
+    honest = getattr(Bench, part)
+
+    def touching(bench, *arguments, **keywords):
+        bench.features.batch([0])
+        return honest(bench, *arguments, **keywords)
+
+    monkeypatch.setattr(Bench, part, touching)
+    tried = settings(seeds=[0], choose={"grid": {"training.weight_decay": [0.0]}})
+    with pytest.raises(
+        ProtocolError, match=r"fold ann: training touched 1 test clips, such as ann_anger_0\.wav; this is"
+    ):
+        run(tried)
+    assert not list((tmp_path / "results").rglob("*.json"))
+    assert not list((tmp_path / "results").rglob("*.lock"))
+
+
+# In several processes
+
+
+@pytest.mark.slow
+def test_processes_give_the_predictions_of_one(settings, run):
+    rows = [settings(), settings(name="other", training={"epochs": 3})]
+    alone, together = run(*rows), run(*rows, jobs=2, results="together")
+    for name in ("tiny", "other"):
+        cells = predictions(folder(alone.with_stem(name)))
+        assert len(cells) == 8
+        assert predictions(folder(together.with_stem(name))) == cells
+        csv = f"{name}.csv"
+        assert together.with_name(csv).read_bytes() == alone.with_name(csv).read_bytes()
+    assert not list(together.parents[1].rglob("*.lock"))
+
+
+@pytest.mark.slow
+def test_what_goes_wrong_in_a_process_is_one_line(settings, run, tmp_path):
+    hopeless = settings(protocol="random80", choose={"grid": {"training.epochs": [1]}, "validation": "dev"})
+    with pytest.raises(TrainingError, match="^random80: has no dev clips to choose on; say `validation: left_out`$"):
+        run(hopeless, jobs=2)
+    assert active_children() == []
+    assert not list((tmp_path / "results").rglob("*.json"))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals")
+def test_a_killed_process_costs_its_own_cell_at_most(settings, run, tmp_path):
+    """All are killed: what is finished stays, and the next run goes on. One is killed: the others do its cell."""
+    tried = settings(training={"epochs": 200})
+    cells = tmp_path / "results" / "table-speaker4fold-v1" / "cells" / "tiny"
+
+    def run_and_kill(most: int) -> dict[str, int]:
+        """Run, and kill so many workers when a cell was finished; the cells that were there then."""
+        before, kept = len(times(cells)), {}
+
+        def kill(what: str, done: int, total: int) -> None:
+            if what == "cells" and before < done < total and not kept:
+                for process in active_children()[:most]:
+                    os.kill(process.pid, signal.SIGKILL)
+                    process.join()
+                kept.update(times(cells))
+
+        try:
+            run(tried, jobs=2, progress=kill)
+        finally:
+            assert kept, "nobody was killed"
+            assert kept.items() <= times(cells).items()
+        return kept
+
+    with pytest.raises(TrainingError, match="every worker process was killed; finished cells are kept, run it again"):
+        run_and_kill(2)
+    left = times(cells)
+    assert 1 <= len(left) < 8
+    assert left.items() <= run_and_kill(1).items()
+    assert len(times(cells)) == 8
+    assert active_children() == []
+
+
+COMMAND = """
+    import os, sys, time
+    from pathlib import Path
+    from affetto import cells, cli, evaluation
+
+    made, ready = Path(sys.argv.pop(1)), Path(sys.argv.pop(1))
+    honest = cells.run
+
+    def slow(bench, dealt, fold, seed):
+        time.sleep(0.3)
+        with made.open("a") as file:
+            file.write(f"{os.getpid()} {fold.name}-{seed}\\n")
+        return honest(bench, dealt, fold, seed)
+
+    cells.run = slow
+    (ready / str(os.getpid())).touch()
+    while len(list(ready.iterdir())) < 2:
+        time.sleep(0.05)
+    cli.main()
+"""
+
+
+@pytest.mark.slow
+def test_two_commands_at_once_share_the_work_and_do_no_cell_twice(settings, tmp_path, synthetic):
+    settings()
+    ready = tmp_path / "ready"
+    ready.mkdir()
+    program = [sys.executable, "-c", textwrap.dedent(COMMAND), tmp_path / "made", ready, "benchmark", "tiny.yaml"]
+    options = ["--corpus", synthetic, "--cache", tmp_path / "cache", "--results", "results", "--jobs", "1"]
+    commands = [
+        subprocess.Popen(
+            list(map(str, program + options)), cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        )
+        for _ in range(2)
+    ]
+    said = [command.communicate(timeout=200)[1] for command in commands]
+    assert [command.returncode for command in commands] == [0, 0], said
+    made = [line.split() for line in (tmp_path / "made").read_text().splitlines()]
+    assert sorted(name for _, name in made) == [f"{speaker}-{seed}" for speaker in SPEAKERS for seed in (0, 1)]
+    assert len({process for process, _ in made}) == 2
+    path = tmp_path / "results" / "table-speaker4fold-v1" / "tiny.json"
+    assert len(json.loads(path.read_text())["folds"]) == 8
+    assert re.findall(r"\| tiny \|", (tmp_path / "results" / "CHANGES.md").read_text()) == ["| tiny |"]

@@ -1,0 +1,249 @@
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from pydantic import create_model
+
+from affetto import experiment, models
+from affetto.errors import ConfigError
+
+CNN = {"name": "toy", "corpus": "emodb", "protocol": "emodb-loso10", "model": {"name": "cnn"}}
+FUSION = {**CNN, "model": {"name": "fusion_convbert", "encoder": {"name": "whisper"}}}
+ROWS = {
+    "corpus": "emodb",
+    "protocol": "emodb-loso10",
+    "training": {"epochs": 25, "optimizer": "adam", "spec_augment": {"time_width": 32}},
+    "model": {"name": "cnn", "dropout": 0.5},
+    "rows": {
+        "a": {},
+        "b": {"training": {"epochs": 5}},
+        "c": {"model": {"name": "linear_probe"}, "training": {"spec_augment": None}},
+    },
+}
+RESULTS = Path(__file__).parents[1] / "results"
+
+
+@pytest.fixture
+def written(tmp_path):
+    """Writes an experiment's YAML."""
+
+    def write(content: dict) -> Path:
+        path = tmp_path / "toy.yaml"
+        path.write_text(yaml.safe_dump(content, sort_keys=False))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def refusal(written):
+    """What a user is told of an experiment's YAML file, without the file's name."""
+
+    def refuse(content: dict, *assignments: str) -> str:
+        path = written(content)
+        with pytest.raises(ConfigError) as caught:
+            experiment.read(path, assignments)
+        assert "\n" not in str(caught.value)
+        return str(caught.value).removeprefix(f"{path}: ")
+
+    return refuse
+
+
+# One
+
+
+def test_an_experiment_states_only_what_differs(written):
+    short = experiment.read_one(written({**CNN, "model": "cnn"}))
+    assert short.model == models.parse_settings({"name": "cnn"}, source="test")
+    assert short.seeds == (0,)
+    in_full = experiment.read_one(written(short.config))
+    assert in_full == short
+    assert in_full.fingerprint == short.fingerprint
+
+
+@pytest.mark.parametrize("name", experiment.names())
+def test_experiments_that_ship_can_be_read_by_name(name):
+    for shipped in experiment.read(name):
+        assert shipped.model.name in models.names()
+        assert shipped.protocol.startswith(("emodb-", "speaker-", "bill-"))
+
+
+def test_assignments_reach_into_models_and_encoders(written):
+    settings = ("model.encoder.outputs=[2]", "model.dropout=0.2", "training.learning_rate=1e-4")
+    changed = experiment.read_one(written(FUSION), settings)
+    assert (changed.model.encoder.outputs, changed.model.dropout) == ((2,), 0.2)
+    assert changed.training.learning_rate == 1e-4
+
+
+@pytest.mark.parametrize(
+    ("assignment", "words"),
+    [
+        ("modle=cnn", "unknown setting 'modle'; did you mean 'model'?"),
+        ("training.epoch=3", "unknown setting 'training.epoch'; did you mean 'epochs'?"),
+        ("training.epochs=0", "training.epochs: Input should be greater than or equal to 1 (got 0)"),
+        ("training.spec_augment.time_stripe=3", "unknown setting 'training.spec_augment.time_stripe'; did you mean "),
+        ("model.name=cnnn", "no model is called 'cnnn'; the models are "),
+        ("model.dropuot=0.1", "model: unknown setting 'dropuot'; did you mean 'dropout'?"),
+        ("model.encoder.ouputs=[1]", "model: unknown setting 'encoder.ouputs'; did you mean 'outputs'?"),
+        # `preset` is a setting of the other encoder only
+        ("model.encoder.preset=small", "model: unknown setting 'encoder.preset'; known here are front_end, heads, "),
+        ("model.encoder.name=wisper", "model: encoder.name: nothing is called 'wisper'; expected 'speech_bert', "),
+        ("model.encoder={outputs: [1]}", "model: the setting 'encoder.name' is required"),
+        ("model.encoder.outputs=[0]", "model: encoder: outputs are layer numbers from 1"),
+        ("model.encoder.front_end=mel80", "no front end has this name; the front ends are mel160, whisper80 (got "),
+        ("model.encoder.front_end.n_mel=80", "unknown setting 'encoder.front_end.n_mel'; did you mean 'n_mels'?"),
+        ("model.heads=7", "model: heads must divide width, got 7 heads on width 120"),
+        ("model.front_end={n_mels: 40}", "model: the CNN's poolings take 64 mel bins or more, got 40"),
+        ("model.encoder={name: speech_bert, inputs: 80}", "encoder.inputs is 80, but the front end gives 160 mel bins"),
+        ("model={name: cnn, front_end: whisper80}", "model: the CNN's poolings take 128 mel bins or more, got 80"),
+        ("model=null", "the setting 'model' is required; the models are cnn, "),
+        ("seeds=[]", "seeds: Tuple should have at least 1 item"),
+        ("choose.grid={training.epoch: [3]}", "unknown setting 'training.epoch'; did you mean 'epochs'?"),
+        ("choose.grid={training.epochs: [3, many]}", "training.epochs: Input should be a valid integer"),
+        ("choose.grid={model.dropout: [0.1]}", "only settings of training and task can be chosen, not model.dropout"),
+        ("choose.grid={training.epochs: []}", "training.epochs has no values to choose from"),
+        ("choose={grid: {training.epochs: [3]}, validation: test}", "validation: Input should be 'left_out' or 'dev'"),
+        ("protocol=[]", "protocol: expected one or more, got an empty list"),
+        ("protocol=[1]", "protocol: Input should be a valid string"),
+        ("rows=3", "rows: expected row ids with the settings that differ, got 3"),
+        ("rows={}", "rows: expected row ids with the settings that differ, got {}"),
+        ("rows={a: cnn}", "rows: expected row ids with the settings that differ, got {'a': 'cnn'}"),
+        ("rows={a/b: {}}", "name: String should match pattern"),
+        ("rows={a: {modle: cnn}}", "unknown setting 'modle'; did you mean 'model'?"),
+        ("rows={a: {}, b: {name: a}}", "two rows have the same name under the same protocol"),
+        ("rows={a: {}, b: {corpus: ravdess}}", "all rows learn from one corpus, got emodb, ravdess"),
+        ("protocol=[random80, random80]", "two rows have the same name under the same protocol"),
+    ],
+)
+def test_wrong_settings_of_experiments_are_refused_by_name(assignment, words, refusal):
+    assert words in refusal(FUSION, assignment)
+
+
+def test_names_that_yaml_takes_for_truth_values_are_refused(tmp_path):
+    path = tmp_path / "toy.yaml"
+    path.write_text("corpus: emodb\nprotocol: emodb-loso10\nmodel: cnn\nrows:\n  on: {}\n  off: {}\n")
+    with pytest.raises(ConfigError, match=r"toy\.yaml: True stands where a name is expected; put names such as 'on'"):
+        experiment.read(path)
+    path.write_text(path.read_text().replace("on:", "'on':").replace("off:", "'off':"))
+    assert [row.name for row in experiment.read(path)] == ["on", "off"]
+
+
+def test_a_chosen_setting_leaves_nothing_to_choose(written):
+    grid = {"training.weight_decay": [0.1, 0.2]}
+    open_experiment = experiment.read_one(written({**CNN, "choose": {"grid": grid}}))
+    chosen = open_experiment.with_settings({"training.weight_decay": 0.2})
+    assert chosen.training.weight_decay == 0.2
+    assert chosen.choose is None
+    assert chosen.model == open_experiment.model
+
+
+@pytest.mark.parametrize(
+    ("choose", "refit"), [(None, False), ({"validation": "dev"}, False), ({"validation": "left_out"}, True), ({}, True)]
+)
+def test_who_chooses_by_leaving_out_trains_on_dev_as_well(choose, refit, written):
+    if choose is not None:
+        choose = {"grid": {"training.epochs": [1]}, **choose}
+    assert experiment.read_one(written({**CNN, "choose": choose})).refit == refit
+
+
+def test_a_row_id_must_do_as_a_file_name():
+    with pytest.raises(ConfigError, match="^emodb_cnn: name: .* pattern"):
+        experiment.read("emodb_cnn", ("name=a/b",))
+
+
+def test_who_does_not_ship_is_told_who_does():
+    with pytest.raises(ConfigError, match="^emodb_cnm: no such settings file, and none that ships: .*emodb_cnn, "):
+        experiment.read("emodb_cnm")
+
+
+# Rows
+
+
+def test_rows_state_what_differs_group_by_group_and_a_model_is_replaced_whole(written):
+    a, b, c = experiment.read(written(ROWS))
+    assert [row.name for row in (a, b, c)] == ["a", "b", "c"]
+    assert (a.training.epochs, b.training.epochs, c.training.epochs) == (25, 5, 25)
+    assert {row.training.optimizer for row in (a, b, c)} == {"adam"}
+    assert b.training.spec_augment == a.training.spec_augment != c.training.spec_augment
+    assert (a.model, c.model.name) == (b.model, "linear_probe")  # which has no dropout of 0.5
+
+
+def test_a_list_of_protocols_stands_for_the_same_rows_under_each(written):
+    rows = experiment.read(written({**ROWS, "protocol": ["emodb-loso10", "emodb-random80"]}))
+    assert [(row.protocol, row.name) for row in rows] == [
+        (name, row) for name in ("emodb-loso10", "emodb-random80") for row in "abc"
+    ]
+    alone = experiment.read(written({**CNN, "protocol": ["emodb-loso10", "emodb-random80"]}))
+    assert [row.name for row in alone] == ["toy", "toy"]
+
+
+def test_assignments_hold_for_all_rows_but_those_that_say_otherwise(written):
+    a, b, _ = experiment.read(written(ROWS), ("training.epochs=7", "seeds=[1, 2]"))
+    assert (a.training.epochs, b.training.epochs) == (7, 5)
+    assert a.seeds == b.seeds == (1, 2)
+    (only,) = experiment.read(written(ROWS), ("rows={d: {training: {clip: null}}}",))
+    assert (only.name, only.training.clip) == ("d", None)
+
+
+def test_several_are_not_one(written):
+    words = r"toy\.yaml: holds 3 experiments \(a on emodb-loso10, b on emodb-loso10, c on emodb-loso10\); expected one"
+    with pytest.raises(ConfigError, match=words):
+        experiment.read_one(written(ROWS))
+
+
+# Fingerprints
+
+
+def test_what_numbers_depend_on_is_in_the_fingerprint_and_nothing_else(written):
+    path = written(CNN)
+    plain = experiment.read_one(path).fingerprint
+    for same in (
+        "name=other",
+        "seeds=[5, 6]",
+        "shipped=true",
+        "final.dev_speakers=['03']",
+        "tuned_on=['08']",
+        "training.clip=1.0",  # the default
+        "model.dropout=0",
+    ):
+        assert experiment.read_one(path, (same,)).fingerprint == plain, same
+    for other in (
+        "corpus=table",
+        "protocol=speaker-5fold",
+        "model.dropout=0.5",
+        "model=linear_probe",
+        "task.label_smoothing=0.1",
+        "training.clip=null",
+        "training.spec_augment={}",
+        "speaker_statistics=true",
+        "choose.grid={training.epochs: [3]}",
+    ):
+        assert experiment.read_one(path, (other,)).fingerprint != plain, other
+
+
+def test_a_new_setting_at_its_default_leaves_fingerprints_as_they_are(written):
+    old = experiment.read_one(written(CNN))
+    training = create_model("More", __base__=type(old.training), momentum=(float, 0.9))
+    more = create_model(
+        "MoreExperiment", __base__=experiment.Experiment, training=(training, training()), fast=(bool, False)
+    )
+    assert more(**old.config | {"model": old.model}).fingerprint == old.fingerprint
+    assert more(**old.config | {"model": old.model, "fast": True}).fingerprint != old.fingerprint
+    slow = {**old.config["training"], "momentum": 0.5}
+    assert more(**old.config | {"model": old.model, "training": slow}).fingerprint != old.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("name", "fingerprint"), [("emodb_cnn", "5fb6b0a12c9419fc"), ("emodb_whisper3", "97bb1b1298cdc9ad")]
+)
+def test_fingerprints_are_what_they_were(name, fingerprint):
+    assert experiment.read_one(name).fingerprint == fingerprint
+
+
+def test_every_cell_under_results_is_of_an_experiment_that_ships():
+    shipped = {(row.name, row.fingerprint) for name in experiment.names() for row in experiment.read(name)}
+    cells = sorted(RESULTS.glob("*/cells/*/*.json"))
+    assert cells
+    for path in cells:
+        assert (path.parent.name, json.loads(path.read_text())["fingerprint"]) in shipped, path

@@ -1,0 +1,634 @@
+"""The report says what the results files say, in a page that stands alone, and compares only what may be compared."""
+
+import html.parser
+import json
+import math
+import re
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from affetto import changes, report, scores
+from affetto.errors import ConfigError, ProtocolError
+from affetto.files import json_bytes
+from affetto.report import comparisons, figures, literature, sections, tables
+
+LABELS = ("anger", "neutral", "sadness")
+SPEAKERS = ("s1", "s2", "s3", "s4", "s5")
+SENTENCES = ("a", "b", "c", "d")
+
+
+def predictions(right: float, *, seeds: Sequence[int], folds: dict[str, tuple[str, ...]], seed: int) -> pd.DataFrame:
+    """A table in which each speaker says every sentence in every class, once, and `right` of it is heard rightly."""
+    random = np.random.default_rng(seed)
+    rows = []
+    for run in seeds:
+        for fold, spoken in folds.items():
+            for clip in spoken:
+                speaker, sentence = clip.split("-")
+                for label in LABELS:
+                    heard = label if random.random() < right else LABELS[(LABELS.index(label) + 1) % 3]
+                    probabilities = {name: 0.8 if name == heard else 0.1 for name in LABELS}
+                    file = f"wav/{clip}-{label}.wav"
+                    row = {"file": file, "start": 0.0, "end": None, "fold": fold, "seed": run, "truth": label}
+                    rows.append({**row, "prediction": heard, **probabilities, "speaker": speaker})
+    return pd.DataFrame(rows)
+
+
+def dimensions(seed: int) -> pd.DataFrame:
+    """Ratings of two dimensions that keep to the middle of the scale."""
+    random = np.random.default_rng(seed)
+    rows = []
+    for speaker in SPEAKERS:
+        for number in range(12):
+            row: dict[str, Any] = {"file": f"{speaker}-{number}.wav", "start": 0.0, "end": None}
+            row |= {"fold": speaker, "seed": 0}
+            for name in ("valence", "arousal"):
+                row[f"{name}_truth"] = truth = random.uniform(1, 7)
+                row[name] = 4 + 0.5 * (truth - 4) + random.normal(0, 0.3)
+            rows.append({**row, "speaker": speaker})
+    return pd.DataFrame(rows)
+
+
+def loso() -> dict[str, tuple[str, ...]]:
+    return {speaker: tuple(f"{speaker}-{sentence}" for sentence in SENTENCES) for speaker in SPEAKERS}
+
+
+def put(results: Path, protocol: str, row: str, table: pd.DataFrame, **changed: Any) -> Path:
+    """A results file as `affetto benchmark` writes it, with its predictions and protocol."""
+    task = "categories" if "truth" in table else "dimensions"
+    labels = list(LABELS) if task == "categories" else ["valence", "arousal"]
+    seeds = sorted({int(seed) for seed in table["seed"]})
+    content: dict[str, Any] = {
+        "protocol": protocol,
+        "corpus": "toy",
+        "manifest_sha256": "a" * 64,
+        "folds_sha256": "b" * 64,
+        "model": row,
+        "task": task,
+        "labels": labels,
+        "transductive": False,
+        "simulated": False,
+        "shipped": False,
+        "trained_on": "train",
+        "tuned_on": [],
+        "fingerprint": f"{row}-settings",
+        "seeds": seeds,
+        "config": {"model": {"name": "cnn"}, "training": {"epochs": 3}},
+        "commit": "0123456789abcdef",
+        "machine": "2 cores",
+        "seconds": 60.0,
+        **scores.summarise(table, task, labels),
+        **changed,
+    }
+    for fold in content["folds"]:
+        fold.setdefault("n_train", 36)
+    folder = results / protocol
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{row}.json"
+    path.write_bytes(json_bytes(scores.plain(content)))
+    table.to_csv(path.with_suffix(".csv"), index=False, lineterminator="\n")
+    changes.remember(results, scores.plain(content))
+    if (folder / "protocol.json").exists():
+        return path
+    first = table[table["seed"] == seeds[0]]
+    definition = {
+        "id": protocol,
+        "corpus": "toy",
+        "manifest_sha256": content["manifest_sha256"],
+        "utterances": len(first),
+        "speakers": list(SPEAKERS),
+        "classes": labels,
+        "rule": "each speaker once",
+        "dev_rule": "the next",
+        "shares": ["speaker"] if "random" in protocol else [],
+        "transductive": content["transductive"],
+        "folds_sha256": content["folds_sha256"],
+        "folds": [
+            {
+                "fold": fold,
+                "train": 36,
+                "dev": 12,
+                "test": len(part),
+                "dev_speakers": [SPEAKERS[(SPEAKERS.index(str(part["speaker"].iloc[0])) + 1) % 5]],
+                "test_speakers": sorted(set(part["speaker"])),
+            }
+            for fold, part in first.groupby("fold")
+        ],
+    }
+    (folder / "protocol.json").write_bytes(json_bytes(definition))
+    return path
+
+
+def rows_of(results: Path, protocol: str) -> dict[str, sections.Row]:
+    return {path.stem: report.read(path) for path in (results / protocol).glob("*.json") if path.stem != "protocol"}
+
+
+def section_of(results: Path, protocol: str) -> sections.Section:
+    return next(section for section in report.gather(results).sections if section.protocol == protocol)
+
+
+def markdown_rows(text: str, head: str) -> list[list[str]]:
+    """The cells of the table whose first column is called `head`."""
+    lines = text.splitlines()
+    first = next(number for number, line in enumerate(lines) if line.startswith(f"| {head} |"))
+    found = []
+    for line in lines[first + 2 :]:
+        if not line.startswith("|"):
+            break
+        found.append([cell.strip() for cell in line.strip("|").split(" | ")])
+    return found
+
+
+LOSO = "emodb-loso10-v1"  # the id that the paper's numbers are set beside
+
+
+@pytest.fixture(scope="module")
+def _results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Rows under five kinds of protocol."""
+    results = tmp_path_factory.mktemp("made") / "results"
+    results.mkdir()
+    put(results, LOSO, "cnn", predictions(0.6, seeds=[0], folds=loso(), seed=1), tuned_on=["s2"])
+    put(results, LOSO, "probe", predictions(0.9, seeds=[0, 1], folds=loso(), seed=2), shipped=True)
+    more = predictions(0.95, seeds=[0, 1], folds=loso(), seed=3)
+    put(results, LOSO, "probe-nine", more, trained_on="train+dev")
+    random = predictions(0.97, seeds=[0], folds=loso(), seed=4)
+    put(results, "emodb-random80-v1", "cnn", random, folds_sha256="c" * 64)
+    put(results, "toy-ratings-v1", "rater", dimensions(5), folds_sha256="d" * 64)
+    halves = {
+        f"{group}{half}": tuple(f"{speaker}-{sentence}" for speaker in speakers for sentence in spoken)
+        for group, speakers in (("1", SPEAKERS[:2]), ("2", SPEAKERS[2:]))
+        for half, spoken in (("a", SENTENCES[:2]), ("b", SENTENCES[2:]))
+    }
+    for number, (leak, right) in enumerate([("none", 0.6), ("sentences", 0.75), ("speakers", 0.7), ("both", 0.98)]):
+        table = predictions(right, seeds=[0], folds=halves, seed=6)
+        put(results, f"toy-bill-{leak}-v1", "cnn", table, folds_sha256=str(number) * 64)
+    return results
+
+
+@pytest.fixture
+def everything(_results: Path, tmp_path: Path) -> Path:
+    """A copy that a test may change."""
+    return Path(shutil.copytree(_results, tmp_path / "results"))
+
+
+@pytest.fixture
+def results(everything: Path) -> Path:
+    """The same with one protocol of three rows."""
+    for folder in everything.iterdir():
+        if folder.is_dir() and folder.name != LOSO:
+            shutil.rmtree(folder)
+    return everything
+
+
+@pytest.fixture(scope="module")
+def written(_results: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of those rows."""
+    out = tmp_path_factory.mktemp("out")
+    report.write(_results, out)
+    return out
+
+
+class Page(html.parser.HTMLParser):
+    """What a browser would see of a page."""
+
+    VOID = frozenset(("meta", "br", "hr", "img", "link", "input", "path", "use", "rect", "circle", "line"))
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in self.VOID:
+            assert self.open and self.open[-1] == tag, f"</{tag}> closes {self.open[-3:]}"
+            self.open.pop()
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+    def of(self, name: str) -> list[str]:
+        """All values of an attribute."""
+        return [value for _, attributes in self.tags if (value := attributes.get(name)) is not None]
+
+
+@pytest.fixture(scope="module")
+def page(written: Path) -> Page:
+    return Page((written / "report.html").read_text(encoding="utf-8"))
+
+
+# Refusing
+
+
+def test_rows_of_different_protocols_are_not_compared(_results: Path) -> None:
+    one, other = rows_of(_results, LOSO)["cnn"], rows_of(_results, "emodb-random80-v1")["cnn"]
+    expected = rf"'cnn' under {LOSO} and 'cnn' under emodb-random80-v1 cannot be compared, they differ in protocol: "
+    with pytest.raises(ProtocolError, match=expected):
+        report.compare(one, other)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("manifest_sha256", "f" * 64),
+        ("folds_sha256", "f" * 64),
+        ("transductive", True),
+        ("simulated", True),
+    ],
+)
+def test_rows_are_not_compared_where_anything_that_matters_differs(results: Path, name: str, value: Any) -> None:
+    rows = rows_of(results, LOSO)
+    changed = sections.Row({**rows["cnn"].results, name: value}, rows["cnn"].table)
+    with pytest.raises(ProtocolError, match=f"they differ in {name}: "):
+        report.compare(changed, rows["probe"])
+
+
+def test_rows_from_another_copy_of_the_corpus_are_a_section_of_their_own(results: Path) -> None:
+    table = predictions(0.99, seeds=[0], folds=loso(), seed=9)
+    put(results, LOSO, "elsewhere", table, manifest_sha256="e" * 64)
+    found = [section for section in report.gather(results).sections if section.protocol == LOSO]
+    assert sorted(section.title for section in found) == [f"{LOSO}, manifest aaaaaaaa", f"{LOSO}, manifest eeeeeeee"]
+    assert [row.name for section in found if section.published for row in section.rows] == [
+        "cnn",
+        "probe",
+        "probe-nine",
+    ]
+    report.write(results)
+
+
+def test_a_best_row_is_named_only_among_those_trained_on_the_same(results: Path) -> None:
+    section = section_of(results, LOSO)
+    best, alone = section.best("train"), section.best("train+dev")
+    assert best is not None and best.name == "probe"
+    assert alone is None
+    assert section.row("probe-nine").score("ua") > best.score("ua")  # type: ignore[union-attr]
+
+
+def test_an_undefined_score_is_never_the_best(results: Path) -> None:
+    rows = {name: row for name, row in rows_of(results, LOSO).items() if row.trained_on == "train"}
+    rows["probe"].results["fold_mean"]["ua"] = None
+    section = sections.Section(tuple(rows.values()), {}, (), 2)
+    best = section.best("train")
+    assert best is not None and best.name == "cnn"
+
+
+# Damage
+
+
+@pytest.mark.parametrize(
+    ("harm", "reason"),
+    [
+        (lambda path: path.write_text("{"), r"probe\.json: cannot be read as JSON"),
+        (lambda path: path.with_suffix(".csv").unlink(), r"probe\.csv: is not a table of predictions"),
+        (lambda path: path.write_text(path.read_text().replace('"ua": 0.', '"ua": 0.0')), r"probe\.json: says ua "),
+        (lambda path: path.write_text(path.read_text().replace('"seeds"', '"sees"')), r"has nothing as 'seeds'"),
+        (lambda path: path.rename(path.with_name("other.json")), r"'model' is 'probe'; expected 'other'"),
+    ],
+)
+def test_a_damaged_file_is_named_and_the_rest_goes_on(results: Path, harm: Any, reason: str) -> None:
+    harm(results / LOSO / "probe.json")
+    with pytest.raises(ConfigError, match=rf"REPORT\.md: was written without 1 thing: .*{reason}"):
+        report.write(results)
+    text = (results / "REPORT.md").read_text(encoding="utf-8")
+    assert re.search(rf"## Left out.*{reason}", text, re.DOTALL)
+    assert "`probe-nine`" in text and "`probe` " not in text
+    assert "Left out" in (results / "report.html").read_text(encoding="utf-8")
+
+
+def test_predictions_that_were_changed_afterwards_are_noticed(results: Path) -> None:
+    path = results / LOSO / "cnn.csv"
+    table = pd.read_csv(path)
+    table.loc[0, "prediction"] = next(label for label in LABELS if label != table.loc[0, "prediction"])
+    table.to_csv(path, index=False)
+    with pytest.raises(ConfigError, match=r"cnn\.json: says wa 0\.\d+, its predictions say 0\.\d+"):
+        report.read(results / LOSO / "cnn.json")
+
+
+def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="holds no results; expected <protocol>/<row>.json"):
+        report.write(tmp_path)
+    with pytest.raises(ConfigError, match="is not a folder"):
+        report.write(tmp_path / "nowhere")
+
+
+# Numbers
+
+
+def test_tables_say_what_the_results_files_say(_results: Path, written: Path) -> None:
+    text = (written / "REPORT.md").read_text(encoding="utf-8")
+    table = {re.findall(r"`([\w-]+)`", line[0])[0]: line for line in markdown_rows(text, "row") if "`" in line[0]}
+    assert set(table) == {"cnn", "probe", "probe-nine"}
+    for name, line in table.items():
+        stored = json.loads((_results / LOSO / f"{name}.json").read_text(encoding="utf-8"))
+        for column, score in ((3, "wa"), (4, "ua")):
+            low, high = stored["intervals"]["fold_mean"][score]
+            value = 100 * stored["fold_mean"][score]
+            assert line[column] == f"{value:.2f} [{100 * low:.1f}, {100 * high:.1f}]"
+        assert line[7] == f"{100 * stored['fold_mean']['macro_f1']:.2f}"
+    assert table["cnn"][9] == "1"
+    assert re.fullmatch(r"2 \(±\d\.\d\d\)", table["probe"][9])
+    assert table["cnn"][8] == "3 speakers (train alone, 36 clips)"
+    assert table["probe-nine"][8] == "4 speakers (train and dev, 36 clips)"
+    difference = 100 * rows_of(_results, LOSO)["cnn"].score("ua") - 78.12
+    assert table["cnn"][1:3] == ["79.42", "78.12"]
+    assert table["cnn"][6] == f"{difference:+.2f}".replace("-", "−")
+    assert "best of those trained on train alone; 3 configurations tried" in table["probe"][0]
+
+
+def test_rows_of_the_paper_that_were_not_measured_are_shown_as_such(written: Path) -> None:
+    lines = markdown_rows((written / "REPORT.md").read_text(encoding="utf-8"), "row")
+    missing = {line[0]: line for line in lines if "not measured here" in line[0]}
+    assert list(missing) == [f"{name} (not measured here)" for name in ("Transformer", "BERT", "Fusion-ConvBERT")]
+    assert missing["Fusion-ConvBERT (not measured here)"][1:5] == ["88.43", "86.04", "–", "–"]
+
+
+def test_the_published_numbers_are_those_of_the_tables_of_the_paper() -> None:
+    found = {(entry.table, entry.model): entry for entry in literature.published()}
+    assert len(found) == 16
+    assert found["Table 4", "Fusion-ConvBERT"].scores == {"wa": 0.8843, "ua": 0.8604}
+    assert found["Table 6", "CNNs"].scores == {"wa": 0.8756, "ua": 0.8544}
+    assert {entry.protocol for entry in found.values()} == {LOSO, "emodb-random80-v1", None}
+
+
+def test_folds_that_were_looked_at_are_named_and_left_out_of_a_second_mean(results: Path) -> None:
+    report.write(results)
+    table = pd.read_csv(results / LOSO / "cnn.csv")
+    table = table[table["fold"] != "s2"]
+    wa = np.mean([(part["truth"] == part["prediction"]).mean() for _, part in table.groupby("fold")])
+    expected = "`cnn`: its settings were written after a look at speaker s2, tested in fold s2; without that fold the "
+    assert f"{expected}mean is WA {100 * wa:.2f}, UA " in (results / "REPORT.md").read_text(encoding="utf-8")
+
+
+def test_what_is_not_defined_is_a_dash_with_its_reason(results: Path) -> None:
+    table = predictions(0.8, seeds=[0], folds=loso(), seed=8).assign(speaker=None)
+    put(results, LOSO, "nameless", table)
+    row = report.read(results / LOSO / "nameless.json")
+    assert math.isnan(row.interval("ua")[0]) and math.isnan(row.deviation("ua"))
+    report.write(results)
+    text = (results / "REPORT.md").read_text(encoding="utf-8")
+    assert "[– (60 clips have no speaker)]" in text
+    assert "nan" not in re.sub(r"[a-z]nan|nan[a-z]", "", text.lower())
+    assert "cannot be tested" in text
+
+
+def test_a_pair_is_tested_over_speakers_clips_and_seeds(results: Path) -> None:
+    rows = rows_of(results, LOSO)
+    pair = report.compare(rows["probe-nine"], rows["probe"])
+    first, second = (rows[name].by_speaker("ua") for name in ("probe-nine", "probe"))
+    assert pair.speakers.difference == pytest.approx((first - second).mean())
+    assert pair.speakers.n == 5 and pair.speakers.smallest_p == pytest.approx(2 / 2**5)
+    sides = [rows[name].table[rows[name].table["seed"] == 0].reset_index() for name in ("probe-nine", "probe")]
+    right = [side["truth"] == side["prediction"] for side in sides]
+    assert pair.clips is not None and pair.seed == 0
+    assert (pair.clips.only_a, pair.clips.only_b) == ((right[0] & ~right[1]).sum(), (right[1] & ~right[0]).sum())
+    assert pair.seeds is not None and pair.seeds.degrees == 2
+    assert not pair.same_training
+    assert report.compare(rows["probe"], rows["cnn"]).seeds is None
+
+
+def test_clips_are_matched_by_name_and_not_by_place(results: Path) -> None:
+    rows = rows_of(results, LOSO)
+    shuffled = sections.Row(rows["cnn"].results, rows["cnn"].table.sample(frac=1, random_state=0))
+    assert report.compare(rows["probe"], shuffled) == report.compare(rows["probe"], rows["cnn"])
+
+
+# The leakage bill
+
+
+def test_the_bill_is_the_difference_to_the_rule_that_shares_nothing(_results: Path, written: Path) -> None:
+    found, faults = comparisons.settled(report.gather(_results).sections)
+    assert not faults
+    assert [(bill.corpus, bill.row, [leak.name for leak in bill.leaks]) for bill in found] == [
+        ("toy", "cnn", ["none", "sentences", "speakers", "both"])
+    ]
+    strict, *leaks = found[0].leaks
+    assert strict.worth is None
+    for leak in leaks:
+        assert leak.worth is not None
+        own = rows_of(_results, f"toy-bill-{leak.name}-v1")["cnn"].by_speaker("ua")
+        none = rows_of(_results, "toy-bill-none-v1")["cnn"].by_speaker("ua")
+        assert leak.worth.difference == pytest.approx((own - none).mean())
+        assert leak.worth.difference == pytest.approx(leak.by_speaker - strict.by_speaker)
+    text = (written / "REPORT.md").read_text(encoding="utf-8")
+    line = markdown_rows(text, "train shares with test")[-1]
+    assert line[0] == "speakers and sentences"
+    assert line[4] == f"**{100 * leaks[-1].worth.difference:+.2f}**"  # type: ignore[union-attr]
+    assert "Having the test's sentences in training is worth " in text
+
+
+def test_no_bill_without_all_four_rules(everything: Path) -> None:
+    shutil.rmtree(everything / "toy-bill-both-v1")
+    assert comparisons.bills(report.gather(everything).sections) == ()
+
+
+def test_no_bill_from_different_test_clips(everything: Path) -> None:
+    folder = everything / "toy-bill-both-v1"
+    table = pd.read_csv(folder / "cnn.csv").assign(file=lambda table: "other/" + table["file"])
+    table.to_csv(folder / "cnn.csv", index=False)
+    found, faults = comparisons.settled(report.gather(everything).sections)
+    assert not found
+    assert len(faults) == 1 and "make no leakage bill, they differ in tested clips" in faults[0]
+    for folder in everything.iterdir():
+        if folder.is_dir() and "bill" not in folder.name:
+            shutil.rmtree(folder)
+    with pytest.raises(ConfigError, match="they differ in tested clips"):
+        report.write(everything)
+
+
+# The page
+
+
+def test_the_page_is_well_formed_and_has_its_parts(page: Page) -> None:
+    assert not page.open
+    names = [tag for tag, _ in page.tags]
+    for tag in ("main", "nav", "header", "footer", "caption", "figcaption", "details"):
+        assert tag in names
+    assert names.count("h1") == 1
+    assert {"en"} == {attributes.get("lang") for tag, attributes in page.tags if tag == "html"}
+
+
+def test_ids_are_unique_and_links_lead_somewhere(page: Page) -> None:
+    ids = page.of("id")
+    assert len(ids) == len(set(ids))
+    targets = [target.removeprefix("#") for target in page.of("href")]
+    assert targets and set(targets) <= set(ids)
+    used = re.findall(r"url\(#([\w.-]+)\)", " ".join([*page.of("clip-path"), *page.of("style")]))
+    assert set(used) <= set(ids)
+    assert set(page.of("aria-labelledby")) <= set(ids)
+
+
+def test_the_page_loads_nothing(written: Path, page: Page) -> None:
+    assert not {"script", "link", "img", "iframe", "object", "image"} & {tag for tag, _ in page.tags}
+    assert not page.of("src")
+    text = (written / "report.html").read_text(encoding="utf-8")
+    assert "http" not in text and "@import" not in text
+    assert not re.search(r"url\((?!#)", text)
+
+
+def test_every_figure_has_words_for_who_cannot_see_it(page: Page) -> None:
+    pictures = [attributes for tag, attributes in page.tags if tag == "svg"]
+    assert pictures
+    assert all(attributes.get("role") == "img" and attributes.get("aria-labelledby") for attributes in pictures)
+
+
+def test_colours_of_the_page_follow_the_reader(written: Path) -> None:
+    text = (written / "report.html").read_text(encoding="utf-8")
+    drawn = "".join(re.findall(r"<svg.*?</svg>", text, re.DOTALL))
+    assert set(re.findall(r"#[0-9a-f]{6}", drawn)) == set()
+    assert set(re.findall(r"var\(--([\w-]+)\)", drawn)) <= set(figures.INKS.values())
+    assert "prefers-color-scheme: dark" in text and "@media print" in text
+
+
+def test_hostile_names_are_words_and_nothing_else(results: Path) -> None:
+    name = '<img src=x onerror=alert(1)>&"$x_1$`|[a](b)'
+    table = predictions(0.7, seeds=[0], folds=loso(), seed=7)
+    put(results, LOSO, name, table, tuned_on=["<b>"])
+    report.write(results)
+    found = Page((results / "report.html").read_text(encoding="utf-8"))
+    assert not found.open
+    assert "img" not in {tag for tag, _ in found.tags} and not found.of("onerror")
+    assert name in "".join(found.words)
+    text = (results / "REPORT.md").read_text(encoding="utf-8")
+    assert "<img" not in text and "<b>" not in text and "[a](b)" not in text
+    for head in ("row", "first, second", "speaker"):
+        assert len({len(cells) for cells in markdown_rows(text, head)}) == 1  # the name makes no cell of its own
+
+
+def test_simulated_and_transductive_numbers_say_so(results: Path) -> None:
+    table = predictions(0.8, seeds=[0], folds=loso(), seed=8)
+    put(results, "toy-loso-transductive-v1", "known", table, transductive=True)
+    put(results, "toy-guise-v1", "guise", table, simulated=True)
+    report.write(results)
+    text = (results / "REPORT.md").read_text(encoding="utf-8")
+    assert "> **Transductive:**" in text and "> **Simulated data:**" in text
+    assert [section.protocol for section in report.gather(results).sections][-1] == "toy-guise-v1"
+
+
+def test_the_same_results_give_the_same_bytes(_results: Path, written: Path, tmp_path: Path) -> None:
+    again = {path.relative_to(tmp_path): path.read_bytes() for path in report.write(_results, tmp_path)}
+    assert set(map(str, again)) >= {
+        "REPORT.md",
+        "report.html",
+        f"figures/{LOSO}-scores.svg",
+        "figures/toy-bill-cnn.svg",
+    }
+    assert again == {path: (written / path).read_bytes() for path in again}
+
+
+def test_nothing_of_the_machine_is_in_the_report(written: Path, _results: Path) -> None:
+    for path in written.rglob("*.*"):
+        text = path.read_text(encoding="utf-8")
+        assert str(Path.home()) not in text and "Matplotlib" not in text
+
+
+def test_pictures_that_markdown_shows_are_there(written: Path) -> None:
+    text = (written / "REPORT.md").read_text(encoding="utf-8")
+    linked = re.findall(r"\]\((figures/[^)]+)\)", text)
+    assert linked and all((written / link).is_file() for link in linked)
+    for link in linked:
+        drawn = (written / link).read_text(encoding="utf-8")
+        assert 'fill="#ffffff"' in drawn and "var(" not in drawn
+
+
+# Pictures
+
+
+def test_a_confusion_figure_is_a_png(tmp_path: Path) -> None:
+    path = tmp_path / "confusion.png"
+    report.confusion_figure(np.array([[8, 2], [0, 0]]), ["anger", "fear"], title="cnn", path=path)
+    assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_residuals_of_dimensions_show_the_regression_line(tmp_path: Path, written: Path) -> None:
+    truth = np.linspace(1, 7, 50)[:, None]
+    path = tmp_path / "residuals.svg"
+    report.residual_figure(truth, 4 + 0.5 * (truth - 4), ["arousal"], title="rater", path=path)
+    drawn = path.read_text(encoding="utf-8")
+    assert "arousal, slope −0.50" in drawn
+    text = (written / "REPORT.md").read_text(encoding="utf-8")
+    assert "CCC valence" in text and "What is missed" in text
+
+
+def test_residuals_of_a_constant_truth_have_no_line() -> None:
+    figure = figures.residuals(np.ones((5, 1)), np.arange(5.0)[:, None], ["valence"])
+    assert [axes.get_title() for axes in figure.axes] == ["valence"]
+
+
+def test_numbers_in_pictures_keep_their_digits() -> None:
+    bar = figures.Bar("cnn", 0.5, (0.4, 0.6), 0.55)
+    drawn = figures.svg(
+        figures.draw(figures.bars({"UA": [bar]}, factor=1, chance=None, label="")), themed=True, name="a"
+    )
+    assert ">0.50<" in drawn
+
+
+# Tables in other files
+
+
+def test_markers_are_filled_and_filling_again_changes_nothing(results: Path, tmp_path: Path) -> None:
+    path = tmp_path / "README.md"
+    path.write_text(f"Before\n\n<!-- results: {LOSO} -->\nold\n<!-- /results -->\n\nAfter\n", encoding="utf-8")
+    assert report.fill(path, results)
+    text = path.read_text(encoding="utf-8")
+    assert text.startswith("Before\n") and text.endswith("After\n") and "old" not in text
+    lines = {line[0]: line for line in markdown_rows(text, "row")}
+    row = rows_of(results, LOSO)["probe"]
+    assert lines["`probe` (ships)"][2].startswith(f"{100 * row.score('ua'):.2f} [")
+    assert lines["CNNs (Lee et al., 2020)"][1:4] == ["79.42", "78.12", "8 speakers"]
+    assert not report.fill(path, results)
+    assert path.read_text(encoding="utf-8") == text
+
+
+def test_a_table_that_was_changed_by_hand_is_put_right(results: Path, tmp_path: Path) -> None:
+    path = tmp_path / "README.md"
+    path.write_text(f"<!-- results: {LOSO} full -->\n<!-- /results -->\n", encoding="utf-8")
+    assert report.fill(path, results)
+    right = path.read_text(encoding="utf-8")
+    path.write_text(right.replace("speakers", "voices"), encoding="utf-8")
+    assert report.fill(path, results)
+    assert path.read_text(encoding="utf-8") == right
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("nothing here", "has no marker; expected e.g. <!-- results: "),
+        ("<!-- results: nowhere-v1 -->\n<!-- /results -->", "no table is called 'nowhere-v1'; the tables are "),
+        (f"<!-- results: {LOSO} -->\ntext", "is not closed; expected <!-- /results -->"),
+    ],
+)
+def test_markers_that_cannot_be_filled_are_refused(results: Path, tmp_path: Path, text: str, reason: str) -> None:
+    path = tmp_path / "README.md"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match=re.escape(reason)):
+        report.fill(path, results)
+    assert path.read_text(encoding="utf-8") == text
+
+
+def test_nothing_is_filled_from_damaged_results(results: Path, tmp_path: Path) -> None:
+    (results / LOSO / "cnn.json").write_text("[]")
+    path = tmp_path / "README.md"
+    path.write_text(f"<!-- results: {LOSO} -->\n<!-- /results -->\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"was not filled in, as files are damaged: .*cnn\.json: holds no object"):
+        report.fill(path, results)
+
+
+def test_differences_carry_their_sign_and_no_more() -> None:
+    assert tables.PER_CENT.difference(0.00001) == "0.00"
+    assert tables.PER_CENT.difference(-0.1) == "−10.00"
