@@ -67,7 +67,7 @@ def test_without_a_corpus_nobody_listens_and_the_audit_says_so(table):
 @pytest.mark.parametrize(
     ("planted", "check", "words"),
     [
-        ("1,c1.wav,train,cem,s3,z\n", "clip", "1 test clips are in train or dev as well, such as c1.wav"),
+        ("1,c1.wav,train,cem,s3,z\n", "clip", "1 test clip is in train or dev as well, such as c1.wav"),
         ("1,c2.wav,train,cem,s9,v\n", "speaker", "50% of the test clips have a speaker that is in train or dev (cem)"),
         ("1,e1.wav,train,eve,s3,v\n", "session", "have a session that is in train or dev (s3)"),
         ("1,e1.wav,train,eve,s9,z\n", "sentence", "have a sentence that is in train or dev (z)"),
@@ -106,7 +106,7 @@ def test_a_missing_speaker_is_not_a_clean_one(table):
     (speaker,) = (finding for finding in found.findings if finding.check == "speaker")
     assert (speaker.status, speaker.detail) == (
         "unknown",
-        "no speaker of test is in train or dev; 1 clips have no speaker",
+        "no speaker of test is in train or dev; no speaker is known of 1 clip",
     )
 
 

@@ -11,11 +11,13 @@ The modules, in the order in which a recording passes them:
     models              the networks, one file each
     tasks               targets, loss, answers
     corpora             folders on disk -> tables of utterances
-    protocol            who is train, dev and test
+    protocol, splits    who is train, dev and test; audit and fingerprint find what they have in common
     cache, dataset      features, computed once
     config, experiment  settings
     training            the loop
-    evaluation, metrics predictions, scores, results files; report draws them
+    cells, evaluation   every fold and seed of every row, in parallel; results files; changes lists what was tried
+    metrics, statistics what a score is, and how much it means
+    scores              from predictions to numbers; verification checks them, report shows them
     checkpoint          a trained model as a folder; pretrained holds those that ship, cards describes them
     recognizer          all of it, for who only wants to know what is heard
     cli                 the command `affetto`

@@ -190,7 +190,7 @@ def _clips(division: Division) -> Finding:
         return Finding("clip", "clean", "no clip is in test and in train or dev")
     number, example = sum(map(len, common.values())), min(min(clips) for clips in common.values())
     return Finding(
-        "clip", "leak", f"{number} test clips are in train or dev as well, such as {_file(example)}", (*common,)
+        "clip", "leak", f"{_clips_are(number)} in train or dev as well, such as {_file(example)}", (*common,)
     )
 
 
@@ -222,7 +222,7 @@ def _in_common(division: Division, kind: str) -> Finding:
             folds.append(part.name)
             examples |= {values[key] for key in shared}
     nameless = sum(key not in values for part in division.folds for key in part.seen | part.test)
-    hole = f"; {nameless} clips have no {kind}" if nameless else ""
+    hole = f"; no {kind} is known of {nameless} clip{'s' if nameless > 1 else ''}" if nameless else ""
     if not touched:
         return Finding(kind, "unknown" if nameless else "clean", f"no {kind} of test is in train or dev{hole}")
     share = f"{touched / tested:.0%} of the test clips have a {kind} that is in train or dev"
@@ -253,12 +253,12 @@ def _sounds(division: Division, progress: Progress) -> list[Finding]:
     exact = set(copies)
     near = [(used[match.first], used[match.second]) for match in fingerprint.matches(prints)]
     return [
-        _across(division, copies, "same sound", "have the very sound of a clip in train or dev"),
+        _across(division, copies, "same sound", "the very sound of a clip in train or dev"),
         _across(
             division,
             [pair for pair in near if pair not in exact and pair[::-1] not in exact],
             "near-duplicate",
-            "are a clip in train or dev under another guise (gain, noise, coding, cut)",
+            "a clip in train or dev under another guise (gain, noise, coding, cut)",
         ),
     ]
 
@@ -273,10 +273,10 @@ def _across(division: Division, pairs: Iterable[tuple[str, str]], check: str, wh
     found = {name: across for name, across in found.items() if across}
     if not found:
         inside = f" ({len(pairs)} such pairs stand on one side)" if pairs else ""
-        return Finding(check, "clean", f"no test clips {what}{inside}")
+        return Finding(check, "clean", f"no test clip is {what}{inside}")
     clips = sum(len({t for t, _ in across}) for across in found.values())
     test, seen = next(iter(found.values()))[0]
-    return Finding(check, "leak", f"{clips} test clips {what}, such as {_file(test)} = {_file(seen)}", (*found,))
+    return Finding(check, "leak", f"{_clips_are(clips)} {what}, such as {_file(test)} = {_file(seen)}", (*found,))
 
 
 def _paired(division: Division) -> Finding:
@@ -432,6 +432,10 @@ def _fits(
         *(np.abs(np.where(matrix.std(0) > 0, matrix.std(0), 1.0) - unit) / unit),
     ]
     return math.isfinite(max(distances)) and max(distances) < NORMALISER_TOLERANCE
+
+
+def _clips_are(number: int) -> str:
+    return f"{number} test clip{'s are' if number > 1 else ' is'}"
 
 
 def _file(key: str) -> str:

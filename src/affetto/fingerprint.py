@@ -46,7 +46,7 @@ ROUNDING = 1e-6
 """Share of a frame's energy up to which a difference may be rounding and is never strong: that of a steady tone."""
 SAME_SOUND = 0.07
 """Error rate up to which two recordings are the same sound. TODO"""
-LEAST_OVERLAP = 0.6
+LEAST_OVERLAP = 0.4
 """Seconds of frames that sound in both recordings, without which they are not compared. TODO"""
 LEAST_HITS = 2
 """Half words that must agree at an offset before the recordings are laid over each other there. TODO"""

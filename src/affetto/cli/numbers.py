@@ -108,11 +108,13 @@ def _show(found: "Audit") -> None:
         colour = COLOURS[finding.status]
         table.add_row(finding.check, f"[{colour}]{finding.status}[/]", escape(finding.detail), escape(folds))
     out.print(table)
-    leaks = len(found.leaks)
-    verdict = (
-        f"{leaks} leak{'s' if leaks > 1 else ''}: numbers under this division say too much" if leaks else "no leak"
-    )
-    out.print(f"{verdict}.", highlight=False)
+    number = len(found.leaks)
+    say = "Numbers under this division say too much." if number else ""
+    out.print(f"{number or 'No'} leak{'' if number == 1 else 's'}. {say}", highlight=False)
+    for finding in found.findings:
+        if finding.status == "shared" and finding.check in ("speaker", "sentence"):
+            what = "voices" if finding.check == "speaker" else "sentences"
+            out.print(f"By design, its numbers are about known {what} and say nothing about new ones.", highlight=False)
 
 
 def _bill(data: "Corpus", results: Path, cache: Path | None) -> None:
