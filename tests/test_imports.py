@@ -46,7 +46,7 @@ MAY_IMPORT = {
     "tasks": {"batch", "config", "errors"},
     "checkpoint": BOTTOM | {"models", "tasks"},
     "corpora": {"audio", "errors", "labels", "tables"},
-    "protocol": {"corpora", "errors", "splits"},
+    "protocol": {"corpora", "errors", "files", "splits"},
     "verification": {"changes", "corpora", "errors", "protocol", "scores"},
     "recognizer": BOTTOM | {"checkpoint", "corpora", "models", "pretrained", "tasks"},
     "audit": {"bench", "corpora", "dataset", "errors", "fingerprint", "protocol", "splits", "tables"},
@@ -54,7 +54,7 @@ MAY_IMPORT = {
     "training": BOTTOM | {"augment", "dataset", "frontend", "models", "tasks"},
     "experiment": BOTTOM | {"models", "tasks", "training"},
     "bench": BOTTOM | {"cache", "corpora", "dataset", "experiment", "models", "tasks", "training"},
-    "cells": BOTTOM | {"bench", "cache", "corpora", "dataset", "experiment", "protocol"},
+    "cells": BOTTOM | {"bench", "cache", "corpora", "dataset", "experiment", "protocol", "provenance"},
     "evaluation": BOTTOM
     | {"cache", "cells", "changes", "corpora", "dataset", "experiment", "provenance", "report", "scores"},
     "runs": BOTTOM | {"bench", "cache", "cards", "checkpoint", "corpora", "dataset", "experiment", "provenance"},

@@ -97,7 +97,7 @@ def test_folds_do_not_depend_on_the_order_of_the_table(corpus, random, name):
         ([Fold("1", (0,), (1,), (1,))], r"1\.wav and 0 other clips are in dev and in test"),
         ([Fold("1", (0,), (0,), (1,))], r"0\.wav and 0 other clips are in train and in dev"),
         ([Fold("1", (0, 0), (), (1,))], r"fold 1: 0\.wav and 0 other clips are in train twice"),
-        ([Fold("../1", (0,), (), (1,))], "fold '../1' cannot be part of a file's name; call it otherwise"),
+        ([Fold("../1", (0,), (), (1,))], "fold '../1' cannot name a file on every system"),
     ],
 )
 def test_what_cannot_be_trained_and_tested_is_refused(folds, words):
@@ -308,9 +308,11 @@ def test_a_table_of_splits_is_a_protocol(table):
 
 def test_bare_names_and_paths_from_elsewhere_find_the_one_file_that_has_them(table):
     exact = table("file,start,end,split\na.wav,0,1,train\nsub/b.wav,,,test\n")
-    for name in ("b.wav", "/data/toy/b.wav", "sub\\b.wav"):
+    for name in ("b.wav", "/data/toy/sub/b.wav", "sub\\b.wav"):
         other = table(f"file,start,end,split\na.wav,0,1,train\n{name},,,test\n")
         assert (other.folds, other.id) == (exact.folds, exact.id)
+    with pytest.raises(ProtocolError, match=r"has no clip other/b\.wav"):
+        table("file,start,end,split\na.wav,0,1,train\nother/b.wav,,,test\n")
 
 
 def test_a_bare_name_of_two_files_finds_neither(tmp_path):

@@ -14,7 +14,7 @@ from affetto.cache import FeatureCache
 from affetto.corpora.base import Corpus
 from affetto.dataset import Features, Progress, no_progress
 from affetto.device import Precision
-from affetto.errors import ProtocolError
+from affetto.errors import ProtocolError, TrainingError
 from affetto.experiment import Experiment
 from affetto.models.base import SpeechModel
 from affetto.tasks import Categories
@@ -130,6 +130,7 @@ class Bench:
 
         Raises:
             ProtocolError: if the rows have fewer than two speakers, or there is no dev to choose on.
+            TrainingError: if no combination has a score.
         """
         choose = self.experiment.choose
         assert choose is not None
@@ -150,7 +151,9 @@ class Bench:
                 scores.append(metrics.scores(self.truth(outside), answers)[choose.by])
             means.append(float(np.mean(scores)))
             self.progress("choosing", number, len(combinations))
-        return combinations[int(np.argmax(means))]
+        if np.isnan(means).all():
+            raise TrainingError(f"{self.experiment.name}: no combination of {', '.join(choose.grid)} has a score")
+        return combinations[int(np.nanargmax(means))]
 
     def _on_dev(self, train: Sequence[int], dev: Sequence[int]) -> list[Division]:
         if not dev:

@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection
@@ -32,6 +32,7 @@ from affetto.errors import AffettoError, ConfigError, ProtocolError, TrainingErr
 from affetto.experiment import Experiment
 from affetto.files import json_bytes, write_whole
 from affetto.protocol import Fold, Protocol
+from affetto.provenance import commit
 
 ONE_CORE = {
     # Two threads that wait for each other on a busy machine are slower than one; processes share cores better.
@@ -151,6 +152,7 @@ def finish(work: Work, *, jobs: int, progress: Progress = no_progress) -> None:
         ConfigError: if a cell that is there is another experiment's.
         AffettoError: whatever went wrong in a cell; those that are finished stay.
     """
+    _check_protocols(work)
     _check(work)
     missing = _missing(work)
     if jobs > 1 and len(missing) > 1:
@@ -160,6 +162,20 @@ def finish(work: Work, *, jobs: int, progress: Progress = no_progress) -> None:
         _employ(work, min(jobs, len(missing)), progress)
     _labour(work, progress, wait=True)
     _check(work)  # those of others, too
+
+
+def _check_protocols(work: Work) -> None:
+    """See that no folder of results is another corpus's: tables of one's own all have the same ids."""
+    for dealt in {cell.protocol.id: cell.protocol for cell in work.cells}.values():
+        path = work.results / dealt.id / "protocol.json"
+        if not path.exists():
+            continue
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        if any(stored[key] != dealt.definition[key] for key in ("manifest_sha256", "folds_sha256")):
+            raise ConfigError(
+                f"{path}: holds the results of another copy of {work.corpus.name} or of other folds; "
+                "give another folder with --results"
+            )
 
 
 def _check(work: Work) -> None:
@@ -215,19 +231,24 @@ def _claim(path: Path) -> Iterator[bool]:
         # Somebody may have finished it, and let go, between the look and the claim.
         yield not path.exists()
     finally:
-        with suppress(OSError):  # Windows keeps files that are open
-            path.with_suffix(".lock").unlink()
+        if path.exists():
+            # Nobody takes a finished cell, so nobody needs to be kept from it. Of an unfinished one the file must stay:
+            # who waits for it and who comes later would each lock a file of their own.
+            with suppress(OSError):  # Windows keeps files that are open
+                path.with_suffix(".lock").unlink()
         lock.release()
 
 
 def _employ(work: Work, jobs: int, progress: Progress) -> None:
     """Let processes do the work; it ends when they have nothing left to take."""
     workers = [_Worker(work) for _ in range(jobs)]
-    killed = 0
+    killed, before = 0, len(_missing(work))
     try:
         while workers:
             time.sleep(POLL)
-            progress("cells", len(work.cells) - len(_missing(work)), len(work.cells))
+            missing = len(_missing(work))
+            killed, before = 0 if missing < before else killed, missing  # what counts is killed and nothing done
+            progress("cells", len(work.cells) - missing, len(work.cells))
             for worker in [each for each in workers if not each.process.is_alive()]:
                 workers.remove(worker)
                 killed += worker.killed
@@ -288,6 +309,8 @@ class _Worker:
 def _live(work: Work, connection: Connection) -> None:
     """A worker's life: it works, and says what went wrong, or nothing ("") if it retires before the work is done."""
     torch.set_num_threads(1)
+    # The code that this process has just loaded: the working copy may have changed since the command began.
+    work = replace(work, origin={**work.origin, "commit": commit()})
     try:
         if not _labour(work, no_progress, wait=False, until=time.monotonic() + RETIREMENT):
             connection.send("")
@@ -301,7 +324,8 @@ def run(bench: Bench, dealt: Protocol, fold: Fold, seed: int) -> JSON:
     """One training and its test.
 
     Raises:
-        ProtocolError: if training or choice touched the sound of a test clip and the protocol does not allow it.
+        ProtocolError: if training or choice touched the sound of a test clip. (Statistics of a speaker's clips, which a
+            transductive protocol allows, are taken before.)
     """
     started = time.perf_counter()
     experiment, chosen = bench.experiment, None

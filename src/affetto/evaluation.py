@@ -19,6 +19,7 @@ from affetto.config import JSON
 from affetto.corpora.base import Corpus
 from affetto.dataset import Progress, no_progress
 from affetto.device import Precision
+from affetto.errors import AffettoError
 from affetto.experiment import Experiment
 from affetto.files import json_bytes, write_whole
 from affetto.provenance import commit, machine
@@ -54,11 +55,24 @@ def benchmark(
     """
     origin = {"commit": commit(), "machine": machine(device, precision)}
     work = Work(tuple(experiments), corpus, results, cache, device, precision, origin)
-    finish(work, jobs=jobs or (cores() if device.type == "cpu" else 1), progress=progress)
-    return [
-        _write_results([cell for cell in work.cells if cell.experiment is experiment], work)
-        for experiment in work.experiments
-    ]
+    rows = [[cell for cell in work.cells if cell.experiment is experiment] for experiment in work.experiments]
+    try:
+        finish(work, jobs=jobs or (cores() if device.type == "cpu" else 1), progress=progress)
+    except AffettoError:  # one row's fault does not keep the others' numbers back
+        for row in filter(_is_done, rows):
+            _write_results(row, work)
+        raise
+    return [_write_results(row, work) for row in rows]
+
+
+def _is_done(row: Sequence[Cell]) -> bool:
+    """Whether all cells of a row are there, and its own."""
+    try:
+        for cell in row:
+            cell.check()
+    except (AffettoError, FileNotFoundError):
+        return False
+    return True
 
 
 def _write_results(cells: Sequence[Cell], work: Work) -> Path:
@@ -82,7 +96,7 @@ def _write_results(cells: Sequence[Cell], work: Work) -> Path:
         "simulated": False,
         "shipped": experiment.shipped,
         "trained_on": "train+dev" if experiment.refit and any(fold.dev for fold in protocol.folds) else "train",
-        "tuned_on": list(experiment.tuned_on),
+        "tuned_on": None if experiment.tuned_on is None else list(experiment.tuned_on),
         "fingerprint": experiment.fingerprint,
         "seeds": list(experiment.seeds),
         "config": experiment.config,

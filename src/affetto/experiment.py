@@ -21,6 +21,7 @@ from pydantic import Field, SerializeAsAny, field_validator
 from affetto import models, resources
 from affetto.config import JSON, Settings, load, override, parse, with_value
 from affetto.errors import ConfigError
+from affetto.files import is_safe_name
 from affetto.tasks import CategoriesSettings
 from affetto.training import TrainingSettings
 
@@ -59,7 +60,7 @@ class FinalSettings(Settings):
 class Experiment(Settings):
     """One row of a results table."""
 
-    name: str = Field(pattern=r"^[\w.+-]+$")
+    name: str
     """Row id: names the results files."""
     corpus: str
     protocol: str
@@ -71,11 +72,19 @@ class Experiment(Settings):
     speaker_statistics: bool = False
     """Whether features are standardised with all of a speaker's own unlabelled clips. Test speakers' statistics are
     used then: the protocol's id says "transductive"."""
-    tuned_on: tuple[str, ...] = ()
-    """Speakers whose scores were looked at when these settings were written; `affetto audit` names their folds."""
+    tuned_on: tuple[str, ...] | None = None
+    """Speakers whose scores were looked at when these settings were written; null: nobody knows. `affetto audit` and
+    the report name their folds."""
     shipped: bool = False
     """Whether this is the recipe of the model that ships."""
     final: FinalSettings = FinalSettings()
+
+    @field_validator("name")
+    @classmethod
+    def _safe(cls, name: str) -> str:
+        if not is_safe_name(name) or name.lower() == "protocol":
+            raise ValueError("cannot name files; expected letters, digits and _+-., and not 'protocol'")
+        return name
 
     @property
     def config(self) -> JSON:
@@ -107,6 +116,15 @@ class Experiment(Settings):
         for key, value in values.items():
             content = with_value(content, key, value)
         return _parse({**content, "choose": None}, source=self.name)
+
+
+def from_config(content: JSON, *, source: str) -> Experiment:
+    """The experiment whose settings in full are `content`, such as a results file holds.
+
+    Raises:
+        ConfigError: if a setting is unknown or wrong.
+    """
+    return _parse(content, source=source)
 
 
 def names() -> tuple[str, ...]:

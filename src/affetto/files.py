@@ -6,6 +6,20 @@ import re
 from pathlib import Path
 from typing import Any
 
+RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))}
+"""Names that Windows keeps for devices."""
+
+
+def is_safe_name(name: str) -> bool:
+    """Whether a word can name a file on every system: letters, digits and `_+-.`, no device, no dot at an end.
+
+    Example:
+        >>> [is_safe_name(name) for name in ("cnn", "01-04", "../1", "NUL", "a.")]
+        [True, True, False, False, False]
+    """
+    plain = re.fullmatch(r"\w(?:[\w.+-]*[\w+-])?", name) is not None
+    return plain and name.partition(".")[0].lower() not in RESERVED
+
 
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file so that a reader, or a kill, meets the old one or the new one and nothing between."""

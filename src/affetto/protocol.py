@@ -19,6 +19,7 @@ import pandas as pd
 from affetto import splits
 from affetto.corpora.base import Corpus
 from affetto.errors import ProtocolError
+from affetto.files import is_safe_name
 
 Kind = Literal["speaker", "session", "sentence"]
 """What train and test can have in common without having a clip in common."""
@@ -30,8 +31,6 @@ DRAWS = 5
 """Independent divisions of a random protocol."""
 BILL_SPEAKER_GROUPS, BILL_SENTENCE_GROUPS = 5, 2
 """A fold of the leakage bill tests one group of speakers saying one group of sentences."""
-NOT_IN_FILE_NAMES = r'[<>:"/\\|?*\x00-\x1f]'
-"""Folds name files of results."""
 METRICS = ("wa", "ua", "macro_f1", "weighted_f1")
 """Of categories. UA and macro F1 are means over the classes that the fold's test clips have."""
 AGGREGATION = "mean over folds, then over seeds; pooled over all clips beside it"
@@ -87,11 +86,13 @@ class Protocol:
                 one cannot be part of a file's name.
         """
         names = [fold.name for fold in self.folds]
-        if len(set(names)) < len(names) or not names:
+        if len({name.lower() for name in names}) < len(names) or not names:
             raise ProtocolError(f"{self.id}: expected folds of different names, got {', '.join(names) or 'none'}")
         for fold in self.folds:
-            if re.search(NOT_IN_FILE_NAMES, fold.name):
-                raise ProtocolError(f"{self.id}: fold '{fold.name}' cannot be part of a file's name; call it otherwise")
+            if not is_safe_name(fold.name):
+                raise ProtocolError(
+                    f"{self.id}: fold '{fold.name}' cannot name a file on every system; use letters, digits and _+-."
+                )
             if not fold.train or not fold.test:
                 raise ProtocolError(
                     f"{self.id}, fold {fold.name}: has {len(fold.train)} clips to train and {len(fold.test)} to test "
@@ -170,14 +171,15 @@ def create(name: str, corpus: Corpus, *, transductive: bool = False) -> Protocol
         name: one of `names()` with numbers for <k> and <percent>, or the path of a table of splits (`splits`).
         corpus: what is dealt out.
         transductive: whether features are standardised with each speaker's own unlabelled clips, those of test
-            included; the id then says so.
+            included; the id then says so. The same is meant by a name that ends in `-transductive`.
 
     Raises:
         ProtocolError: if there is no such protocol, or the corpus does not allow it.
         CorpusError: if a table of splits cannot be read.
     """
-    protocol = _rule(name, corpus)(corpus)
-    if transductive:
+    rule = name.removesuffix("-transductive")
+    protocol = _rule(rule, corpus)(corpus)
+    if transductive or rule != name:
         stem, _, version = protocol.id.rpartition("-")
         protocol = replace(protocol, id=f"{stem}-transductive-{version}", transductive=True)
     return protocol
@@ -262,7 +264,7 @@ def speaker_kfold(corpus: Corpus, k: int) -> Protocol:
         _rotate(fold_names, groups, column),
         rule=f"speakers in sorted order dealt to {k} groups in turn, each tested once",
         dev_rule="the next group of speakers",
-        shares=("sentence", "session"),
+        shares=("sentence",),
     )
 
 
@@ -317,7 +319,7 @@ def official(corpus: Corpus) -> Protocol:
         tuple(Fold(test, parts["train"], parts["dev"], parts[test]) for test in tests),
         rule="the corpus's own partition",
         dev_rule="the corpus's own" if parts["dev"] else "none: epochs cannot be chosen",
-        shares=("sentence", "session"),
+        shares=("sentence",),
     )
 
 
@@ -351,7 +353,8 @@ def bill(corpus: Corpus, *, shared: tuple[Kind, ...], name: str) -> Protocol:
 
     A fold tests one of five groups of speakers saying one of two groups of sentences. Where train may share neither
     with test, it is all clips of other speakers saying other sentences; under the other rules as many clips of each
-    class are drawn from all that the rule allows, so that nothing but the leak can make the difference.
+    class are drawn from all that the rule allows. More is allowed where more is shared, so those clips are of more
+    speakers or sentences, too: a variety that a random division brings along with its leak.
 
     Args:
         corpus: with speakers and sentences.
@@ -393,7 +396,7 @@ def bill(corpus: Corpus, *, shared: tuple[Kind, ...], name: str) -> Protocol:
 def from_table(path: Path, corpus: Corpus) -> Protocol:
     """The folds of a table of splits (`splits`); the id ends in a hash of who is where.
 
-    A file is found by its path below the corpus's root, or by its bare name where only one file has it.
+    A file is found by its path below the corpus's root, or by the end of one where that leaves no choice.
 
     Raises:
         CorpusError: if the table cannot be read.
@@ -406,8 +409,9 @@ def from_table(path: Path, corpus: Corpus) -> Protocol:
         bare.setdefault(PurePosixPath(file).name, set()).add(file)
     parts: dict[str, dict[str, list[int]]] = {}
     for line in lines:
-        candidates = bare.get(PurePosixPath(line.file).name, set())
-        file = line.file if line.file in candidates or len(candidates) != 1 else next(iter(candidates))
+        alike = bare.get(PurePosixPath(line.file).name, set())
+        ends = [file for file in alike if f"/{file}".endswith(f"/{line.file}") or f"/{line.file}".endswith(f"/{file}")]
+        file = ends[0] if len(ends) == 1 else line.file
         row = known.get(row_key(file, line.start, line.end))
         if row is None:
             raise ProtocolError(f"{path}: {corpus.name} has no clip {file} from {line.start:g} s; check the names")
@@ -424,7 +428,8 @@ def from_table(path: Path, corpus: Corpus) -> Protocol:
         for test in sorted(set(part) - {"train", "dev"}) or ["test"]
     )
     protocol = Protocol("", corpus, folds, rule=f"the table {path.name}", dev_rule="as in the table")
-    return replace(protocol, id=f"{corpus.name}-{path.stem}-{_digest(sorted(content))[:8]}")
+    stem = re.sub(r"[^\w.+-]+", "-", path.stem)
+    return replace(protocol, id=f"{corpus.name}-{stem}-{_digest(sorted(content))[:8]}")
 
 
 _FIXED: dict[str, Rule] = {"emodb-loso10": emodb_loso10, "ravdess-6fold": ravdess_6fold}

@@ -142,10 +142,11 @@ def speaker_bootstrap(
     Speakers are drawn, never clips: a drawn speaker brings all clips, in all seeds. What a seed changes is averaged as
     it is in the score itself, not drawn.
 
-    Where every speaker is in one fold (leave-one-speaker-out, by session, k-fold by speaker), the drawn speakers take
-    the places of the original ones, and each place keeps its fold; with one speaker a fold, the fold mean is the mean
-    over drawn speakers. Where speakers cross folds (random splits), a drawn speaker brings the clips of every fold,
-    as often as drawn, and folds that are left without clips are not in that draw's mean.
+    Where all speakers are in equally many folds (leave-one-speaker-out, by session, random splits, the leakage bill),
+    the drawn speakers take the places of the original ones, and each place keeps its folds: the clips of the drawn
+    speaker's first fold come into the place's first, and so on. With one speaker a fold, the fold mean is the mean over
+    drawn speakers. Where some speakers are in more folds than others, a drawn speaker brings the clips of every fold to
+    that fold, as often as drawn, and folds that are left without clips are not in that draw's mean.
 
     The trained systems stay as they are: the interval speaks of other test speakers, not of other training sets. With
     very few speakers it can reach no further than the draws do, and is too narrow: in simulations, intervals of level
@@ -422,15 +423,20 @@ def _aggregates(
     total = sums.sum(axis=0)  # (S, *statistic)
     times = _times(drawn, np.zeros(speakers, dtype=np.int64), 1)[:, 0]  # (B, S)
     pooled = np.asarray(score(np.tensordot(times, total, 1)))
-    if not (has_clips.sum(axis=0) == 1).all():  # speakers cross folds
+    number = has_clips.sum(axis=0)  # of folds of each speaker, (S,)
+    if (number != number[0]).any():  # no place is like another: a speaker brings clips to the folds that they are in
         scores = np.asarray(score(np.tensordot(times, sums.swapaxes(0, 1), 1)))  # (B, F)
         return _mean(scores, times @ has_clips.T > 0), pooled
-    places = has_clips.argmax(axis=0)  # the fold of each speaker, (S,)
-    if len(np.unique(places)) == speakers:  # a fold's score is that of the speaker who is drawn into it
+    places = np.argsort(~has_clips, axis=0, kind="stable")[: number[0]]  # the folds of each speaker in order, (k, S)
+    if number[0] == 1 and len(np.unique(places)) == speakers:  # a fold's score is that of the speaker drawn into it
         return np.asarray(score(total))[drawn].mean(axis=1), pooled
-    times = _times(drawn, places, folds)  # (B, F, S)
-    scores = np.asarray(score(np.tensordot(times, total, 1)))  # (B, F)
-    return _mean(scores, times.sum(axis=2) > 0), pooled
+    in_fold = np.zeros((len(drawn), folds, *sums.shape[2:]))
+    filled = np.zeros((len(drawn), folds), dtype=bool)
+    for place in places:
+        times = _times(drawn, place, folds)  # (B, F, S)
+        in_fold += np.tensordot(times, sums[place, np.arange(speakers)], 1)
+        filled |= times.any(axis=2)
+    return _mean(np.asarray(score(in_fold)), filled), pooled
 
 
 def _times(drawn: Indices, places: Indices, folds: int) -> Array:

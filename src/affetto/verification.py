@@ -1,9 +1,11 @@
 """Verifies a results file: every number in it is computed anew from the predictions beside it.
 
-Three roads lead to a number and must meet: our own (audmetric inside), scikit-learn's and SciPy's, and the file. With
-the corpus at hand, the truth, the speakers and the folds are compared with it as well.
+Three roads lead to a number and must meet: our own (audmetric inside), scikit-learn's and SciPy's, and the file. What
+the file says of its origin must follow from what lies beside it: its own settings, the protocol, the trainings. With
+the corpus at hand, the truth, the speakers and the whole protocol are compared with it as well.
 """
 
+import hashlib
 import json
 import math
 from collections.abc import Iterable, Iterator
@@ -17,9 +19,10 @@ import pandas as pd
 import scipy.stats
 import sklearn.metrics
 
-from affetto import changes, protocol, scores
+from affetto import changes, experiment, protocol, scores
 from affetto.corpora.base import Corpus
-from affetto.errors import ConfigError
+from affetto.errors import ConfigError, CorpusError, ProtocolError
+from affetto.experiment import Experiment
 from affetto.scores import JSON, CategoryScores, Scoring
 
 TOLERANCE = 1e-9
@@ -28,6 +31,10 @@ PROBABILITY_TOLERANCE = 1e-4
 """Largest distance of a row's sum from 1: probabilities are written with five digits."""
 SUMMARY = ("folds", "fold_mean", "fold_mean_by_seed", "deviation", "pooled", "by_speaker", "intervals", "undefined")
 """What `scores.summarise` computes and a results file repeats."""
+SHAPE = {"protocol": str, "task": str, "labels": list, "folds": list, "seeds": list, "fingerprint": str}
+"""What makes a JSON a results file."""
+PROTOCOL = "protocol.json"
+"""What the protocol beside the results is called."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +45,13 @@ class Verification:
         path: of the file.
         numbers: how many of its numbers were computed anew.
         faults: what is wrong, a line each; none for a file in order.
+        notes: what could not be compared, a line each.
     """
 
     path: Path
     numbers: int
     faults: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 class _Comparer:
@@ -52,23 +61,23 @@ class _Comparer:
         self.numbers = 0
         self.faults: list[str] = []
 
-    def same(self, stored: Any, computed: Any, where: str) -> None:
+    def same(self, stored: Any, computed: Any, where: str, says: str = "its predictions say") -> None:
         """Compare two pieces of JSON; undefined is null."""
         if isinstance(computed, dict):
             keys = set(computed) | (set(stored) if isinstance(stored, dict) else set())
             for key in sorted(keys, key=str):
                 below = stored.get(key) if isinstance(stored, dict) else None
-                self.same(below, computed.get(key), f"{where}.{key}")
+                self.same(below, computed.get(key), f"{where}.{key}", says)
         elif isinstance(computed, list):
             if not isinstance(stored, list) or len(stored) != len(computed):
-                self.fault(where, f"expected {len(computed)} entries")
+                self.fault(where, f"expected {len(computed)} entries: the file says {stored!r}, {says} {computed!r}")
                 return
             for number, (ours, theirs) in enumerate(zip(stored, computed, strict=True)):
-                self.same(ours, theirs, f"{where}[{number}]")
+                self.same(ours, theirs, f"{where}[{number}]", says)
         else:
             self.numbers += isinstance(computed, int | float)
             if not _equal(stored, computed):
-                self.fault(where, f"the file says {stored!r}, its predictions say {computed!r}")
+                self.fault(where, f"the file says {stored!r}, {says} {computed!r}")
 
     def true(self, holds: bool, where: str, what: str) -> None:
         if not holds:
@@ -82,22 +91,34 @@ def _equal(stored: Any, computed: Any) -> bool:
     if isinstance(computed, float) and math.isnan(computed):
         return stored is None
     numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in (stored, computed))
-    return math.isclose(stored, computed, rel_tol=0, abs_tol=TOLERANCE) if numbers else bool(stored == computed)
+    if numbers:
+        return math.isclose(stored, computed, rel_tol=0, abs_tol=TOLERANCE)
+    return isinstance(stored, bool) == isinstance(computed, bool) and bool(stored == computed)
 
 
 def find(paths: Iterable[Path]) -> list[Path]:
     """Results files among paths: the files themselves, and those below folders, sorted.
 
+    A results file is every `<protocol>/<row>.json`, whether or not its predictions are there. A protocol's folder holds
+    `protocol.json` or lies beside `CHANGES.md`; elsewhere predictions or trainings of the same name tell it.
+
     Raises:
-        ConfigError: if there is none.
+        ConfigError: if there is none in one of the paths.
     """
-    found = []
+    found: list[Path] = []
     for path in paths:
-        below = path.rglob("*.json") if path.is_dir() else [path]
-        found += sorted(each for each in below if not path.is_dir() or each.with_suffix(".csv").exists())
-    if not found:
-        raise ConfigError(f"{', '.join(map(str, paths))}: no results files; expected what `affetto benchmark` writes")
-    return found
+        below = sorted(each for each in path.rglob("*.json") if _is_results(each)) if path.is_dir() else [path]
+        if not below:
+            raise ConfigError(f"{path}: no results files; expected what `affetto benchmark` writes")
+        found += below
+    return list(dict.fromkeys(found))
+
+
+def _is_results(path: Path) -> bool:
+    folder = path.parent.resolve()
+    beside = (folder / PROTOCOL, folder.parent / changes.NAME, folder / "cells" / path.stem, path.with_suffix(".csv"))
+    is_cell = folder.parent.name == "cells"
+    return path.name != PROTOCOL and not is_cell and path.is_file() and any(each.exists() for each in beside)
 
 
 def verify(path: Path, corpus: Corpus | None = None) -> Verification:
@@ -108,32 +129,32 @@ def verify(path: Path, corpus: Corpus | None = None) -> Verification:
         corpus: to compare truth, speakers and folds with; None: they are taken as the file has them.
 
     Returns:
-        The faults that were found.
+        The faults that were found, and a note if the results are another corpus's, with which they are not compared.
 
     Raises:
-        ConfigError: if there is no results file, or no predictions.
+        ConfigError: if there is no results file.
     """
     results = _load(path, expected="what `affetto benchmark` writes")
-    for key in ("protocol", "task", "labels", "folds", "seeds", "fingerprint"):
+    for key in SHAPE:
         if key not in results:
             raise ConfigError(f"{path}: is not a results file, it has no '{key}'")
-    table = scores.read(path.with_suffix(".csv"))
-    scoring = scores.scoring(results["task"], results["labels"])
-    comparer = _Comparer()
-    _names(path, results, comparer)
-    if _rows(table, results, scoring, comparer):
-        summary = scores.plain(scores.summarise(table, results["task"], results["labels"]))
-        for key in SUMMARY:
-            stored = results.get(key)
-            if key == "folds":
-                stored = [{name: fold.get(name) for name in ("fold", "seed", "n", "test")} for fold in stored or []]
-            comparer.same(stored, summary[key], key)
-        _witness(table, results, scoring, comparer)
-    _protocol(path.parent / "protocol.json", results, comparer)
-    _cells(path, results, table, scoring, comparer)
-    if corpus is not None:
-        _corpus(corpus, results, table, comparer)
-    return Verification(path, comparer.numbers, tuple(comparer.faults))
+    here = path.parent.resolve() / path.name  # a file may be named from inside its folder
+    comparer, notes = _Comparer(), []
+    scoring = _scoring(results, comparer)
+    if scoring is not None:
+        _names(here, results, comparer)
+        stated = _settings(results, comparer)
+        definition = _beside(here.with_name(PROTOCOL), "protocol", comparer)
+        table = _predictions(here.with_suffix(".csv"), results, scoring, comparer)
+        if table is not None:
+            _numbers(table, results, scoring, comparer)
+        _protocol(definition, stated, results, table, comparer)
+        _cells(here.parent / "cells" / here.stem, definition, results, table, comparer)
+        if corpus is not None and results.get("corpus") != corpus.name:
+            notes.append(f"the results are {results.get('corpus')}'s: {corpus.name} was not compared with them")
+        elif corpus is not None:
+            _corpus(corpus, definition, results, table, comparer)
+    return Verification(path, comparer.numbers, tuple(comparer.faults), tuple(notes))
 
 
 def _load(path: Path, *, expected: str) -> JSON:
@@ -144,6 +165,45 @@ def _load(path: Path, *, expected: str) -> JSON:
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: holds no object; expected {expected}")
     return content
+
+
+def _beside(path: Path, where: str, comparer: _Comparer) -> JSON:
+    """What a file beside the results holds; nothing, and a fault, if there is none."""
+    if not path.exists():
+        comparer.fault(where, f"{path.name} is missing")
+        return {}
+    try:
+        return _load(path, expected="what `affetto benchmark` writes")
+    except ConfigError as error:
+        comparer.fault(where, str(error))
+        return {}
+
+
+def _objects(value: Any) -> list[JSON]:
+    """The objects of a list that may be anything."""
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
+
+
+def _scoring(results: JSON, comparer: _Comparer) -> Scoring | None:
+    """How the answers are scored; nothing, and faults, for a file that cannot be read any further."""
+    for key, kind in SHAPE.items():
+        comparer.true(
+            isinstance(results[key], kind), key, f"the file says {results[key]!r}, which is no {kind.__name__}"
+        )
+    if comparer.faults:
+        return None
+    folds = all(
+        isinstance(fold, dict) and {"fold", "seed", "n", "test"} <= set(fold) and isinstance(fold["test"], dict)
+        for fold in results["folds"]
+    )
+    comparer.true(folds, "folds", "are not each an object with fold, seed, n and test")
+    comparer.true(all(isinstance(label, str) for label in results["labels"]), "labels", "are not all words")
+    comparer.true(all(isinstance(seed, int) for seed in results["seeds"]), "seeds", "are not all whole numbers")
+    try:
+        return None if comparer.faults else scores.scoring(results["task"], results["labels"])
+    except ConfigError as error:
+        comparer.fault("task", str(error))
+        return None
 
 
 def _names(path: Path, results: JSON, comparer: _Comparer) -> None:
@@ -158,6 +218,52 @@ def _names(path: Path, results: JSON, comparer: _Comparer) -> None:
     comparer.true(known in listed, "fingerprint", f"is not listed in {changes.NAME}")
 
 
+def _settings(results: JSON, comparer: _Comparer) -> Experiment | None:
+    """The experiment that the file says it is of; its fingerprint and what the file repeats of it must agree."""
+    config = results.get("config")
+    if not isinstance(config, dict):
+        comparer.fault("config", "the settings are missing")
+        return None
+    for key in ("corpus", "seeds", "shipped", "tuned_on"):
+        comparer.same(results.get(key), config.get(key), key, "its config says")
+    comparer.same(results.get("model"), config.get("name"), "model", "its config says")
+    task = config.get("task")
+    comparer.same(results["task"], task.get("name") if isinstance(task, dict) else task, "task", "its config says")
+    try:
+        stated = experiment.from_config(config, source="config")
+    except ConfigError as error:
+        comparer.faults.append(str(error))
+        return None
+    comparer.same(results["fingerprint"], stated.fingerprint, "fingerprint", "its config says")
+    transductive = stated.speaker_statistics or stated.protocol.endswith("-transductive")
+    comparer.same(results.get("transductive"), transductive, "transductive", "its config says")
+    return stated
+
+
+def _predictions(path: Path, results: JSON, scoring: Scoring, comparer: _Comparer) -> pd.DataFrame | None:
+    """The predictions, if scores can be computed from them."""
+    if not path.exists():
+        comparer.fault("predictions", f"{path.name} is missing: no number can be computed")
+        return None
+    try:
+        table = scores.read(path)
+    except ConfigError as error:
+        comparer.fault("predictions", str(error))
+        return None
+    return table if _rows(table, results, scoring, comparer) else None
+
+
+def _numbers(table: pd.DataFrame, results: JSON, scoring: Scoring, comparer: _Comparer) -> None:
+    """Every score, by our own code and by others'."""
+    summary = scores.plain(scores.summarise(table, results["task"], results["labels"]))
+    for key in SUMMARY:
+        stored = results.get(key)
+        if key == "folds":
+            stored = [{name: fold.get(name) for name in ("fold", "seed", "n", "test")} for fold in results["folds"]]
+        comparer.same(stored, summary[key], key)
+    _witness(table, results, scoring, comparer)
+
+
 def _rows(table: pd.DataFrame, results: JSON, scoring: Scoring, comparer: _Comparer) -> bool:
     """Whether the predictions are such that scores can be computed from them."""
     expected = [*scores.INDEX, *scoring.columns, "speaker"]
@@ -166,6 +272,14 @@ def _rows(table: pd.DataFrame, results: JSON, scoring: Scoring, comparer: _Compa
         return False
     if not len(table):
         comparer.fault("predictions", "are empty")
+        return False
+    words = [name for name in ("file", "fold", "truth", "prediction") if name in expected]
+    numbers = [name for name in expected if name not in (*words, "speaker")]
+    strange = [name for name in numbers if not pd.api.types.is_numeric_dtype(table[name])]
+    holes = [name for name in (*words, *numbers) if name != "end" and table[name].isna().any()]
+    if strange or holes:
+        comparer.true(not strange, "predictions", f"hold words where numbers belong: {', '.join(strange)}")
+        comparer.true(not holes, "predictions", f"have empty cells: {', '.join(holes)}")
         return False
     comparer.true(sorted(set(table["seed"])) == sorted(results["seeds"]), "seeds", "are not those of the predictions")
     twice = table.duplicated(list(scores.INDEX))
@@ -236,11 +350,12 @@ def _mean(parts: list[JSON]) -> JSON:
     return {name: float(np.mean([part[name] for part in parts])) for name in parts[0]} if parts else {}
 
 
-def _protocol(path: Path, results: JSON, comparer: _Comparer) -> None:
-    if not path.exists():
-        comparer.fault("protocol", f"there is no {path.name} beside the results")
+def _protocol(
+    definition: JSON, stated: Experiment | None, results: JSON, table: pd.DataFrame | None, comparer: _Comparer
+) -> None:
+    """What the file repeats of its protocol, and how many clips each fold trained on and tested."""
+    if not definition:  # which is a fault already
         return
-    definition = _load(path, expected="what `affetto benchmark` writes")
     for key, theirs in (
         ("protocol", "id"),
         ("corpus", "corpus"),
@@ -248,60 +363,121 @@ def _protocol(path: Path, results: JSON, comparer: _Comparer) -> None:
         ("folds_sha256", "folds_sha256"),
         ("transductive", "transductive"),
     ):
-        comparer.same(results.get(key), definition.get(theirs), key)
-    planned = [(fold["fold"], fold["test"]) for fold in definition.get("folds", [])]
+        comparer.same(results.get(key), definition.get(theirs), key, f"{PROTOCOL} says")
+    if results["task"] == "categories":
+        comparer.same(results["labels"], definition.get("classes"), "labels", f"{PROTOCOL} says")
+    folds = _objects(definition.get("folds"))
+    lines = "".join(f"{fold.get('fold')} {fold.get('sha256')}\n" for fold in folds)
+    digest = hashlib.sha256(lines.encode()).hexdigest()
+    comparer.same(definition.get("folds_sha256"), digest, f"{PROTOCOL}.folds_sha256", "its folds say")
+    planned = [(fold.get("fold"), fold.get("test")) for fold in folds]
     for seed in results["seeds"]:
         found = [(fold["fold"], fold["n"]) for fold in results["folds"] if fold["seed"] == seed]
-        comparer.true(found == planned, "folds", f"of seed {seed} are not those of {path.name}")
+        comparer.true(found == planned, "folds", f"of seed {seed} are not those of {PROTOCOL}")
+    _trained_on(folds, stated, results, comparer)
+    if table is not None:
+        for fold in folds:
+            heard = table.loc[table["fold"] == fold.get("fold"), "speaker"].dropna().unique()
+            where = f"{PROTOCOL}.folds.{fold.get('fold')}.test_speakers"
+            comparer.same(fold.get("test_speakers"), sorted(map(str, heard)), where)
 
 
-def _cells(path: Path, results: JSON, table: pd.DataFrame, scoring: Scoring, comparer: _Comparer) -> None:
-    """The trainings that the predictions came from, where they are kept."""
-    folder = path.parent / "cells" / path.stem
+def _trained_on(folds: list[JSON], stated: Experiment | None, results: JSON, comparer: _Comparer) -> None:
+    """What the models that were tested had been trained on, and on how many clips."""
+    with_dev = results.get("trained_on") == "train+dev"
+    if stated is not None:
+        expected = "train+dev" if stated.refit and any(fold.get("dev") for fold in folds) else "train"
+        comparer.same(results.get("trained_on"), expected, "trained_on", "its config says")
+    sizes = {fold.get("fold"): (fold.get("train") or 0) + ((fold.get("dev") or 0) if with_dev else 0) for fold in folds}
+    for number, fold in enumerate(results["folds"]):
+        where = f"folds[{number}].n_train"
+        comparer.same(fold.get("n_train"), sizes.get(fold["fold"]), where, f"{PROTOCOL} and trained_on say")
+
+
+def _cells(folder: Path, definition: JSON, results: JSON, table: pd.DataFrame | None, comparer: _Comparer) -> None:
+    """The trainings that the predictions came from."""
     if not folder.is_dir():
+        comparer.fault("cells", f"there is no cells/{folder.name}: its trainings are not there")
         return
-    for (seed, fold), part in table.groupby(["seed", "fold"], sort=False):
-        cell_path = folder / f"{fold}-{seed}.json"
-        if not cell_path.exists():
-            comparer.fault("cells", f"{cell_path.name} is missing")
+    hashes = {fold.get("fold"): fold.get("sha256") for fold in _objects(definition.get("folds"))}
+    finished: list[JSON] = []
+    for fold in results["folds"]:
+        name = f"{fold['fold']}-{fold['seed']}"
+        cell = _beside(folder / f"{name}.json", "cells", comparer)
+        if not cell:
             continue
-        cell = _load(cell_path, expected="a finished training")
-        comparer.same(cell.get("fingerprint"), results["fingerprint"], f"cells.{cell_path.stem}.fingerprint")
-        stated: JSON = next((each for each in results["folds"] if (each["fold"], each["seed"]) == (fold, seed)), {})
-        for key in ("n_train", "dev", "chosen", "best_epoch", "epochs"):
-            comparer.same(stated.get(key), cell.get(key), f"cells.{cell_path.stem}.{key}")
-        stored = [(row["file"], row.get("prediction"), row.get("truth")) for row in cell.get("predictions", [])]
-        if isinstance(scoring, CategoryScores):
-            found = list(zip(part["file"], part["prediction"], part["truth"], strict=True))
-            comparer.true(stored == found, f"cells.{cell_path.stem}", "its predictions are not those of the table")
+        finished.append(cell)
+        where = f"cells.{name}"
+        origin = {
+            "fingerprint": results["fingerprint"],
+            "manifest_sha256": definition.get("manifest_sha256"),
+            "fold_sha256": hashes.get(fold["fold"]),
+        }
+        for key, expected in origin.items():
+            comparer.same(cell.get(key), expected, f"{where}.{key}", f"the results and {PROTOCOL} say")
+        for key in ("fold", "seed", "n", "n_train", "dev", "chosen", "best_epoch", "epochs"):
+            comparer.same(fold.get(key), cell.get(key), f"{where}.{key}", "the cell says")
+        if table is not None:
+            part = table[(table["fold"] == fold["fold"]) & (table["seed"] == fold["seed"])]
+            _answers(part, results, cell, where, comparer)
+    if len(finished) == len(results["folds"]):
+        for key in ("commit", "machine"):
+            origins = sorted({str(cell[key]) for cell in finished if cell.get(key)})
+            comparer.same(results.get(key), "; ".join(origins) or None, key, "its cells say")
+        seconds = [cell.get("seconds") for cell in finished]
+        if all(isinstance(each, int | float) for each in seconds):
+            comparer.same(results.get("seconds"), round(sum(map(float, seconds)), 1), "seconds", "its cells say")
+        else:
+            comparer.fault("seconds", "not every cell has its own")
 
 
-def _corpus(corpus: Corpus, results: JSON, table: pd.DataFrame, comparer: _Comparer) -> None:
-    """Truth, speakers and folds against the corpus itself."""
-    comparer.same(results.get("manifest_sha256"), corpus.manifest_sha256(), "manifest_sha256")
-    known = dict(zip(protocol.row_keys(corpus.table), corpus.table.itertuples(index=False), strict=True))
-    keys = [
-        protocol.row_key(file, start, end)
-        for file, start, end in zip(table["file"], table["start"], table["end"], strict=True)
-    ]
-    for number, what in enumerate(_contradictions(keys, known, table)):
-        if number == 3:
-            comparer.fault("corpus", "and others")
-            break
-        comparer.fault("corpus", what)
-    settings = results.get("config", {})
-    dealt = protocol.create(
-        settings.get("protocol", results["protocol"]), corpus, transductive=bool(results.get("transductive"))
-    )
-    comparer.same(results.get("folds_sha256"), dealt.definition["folds_sha256"], "folds_sha256")
+def _answers(part: pd.DataFrame, results: JSON, cell: JSON, where: str, comparer: _Comparer) -> None:
+    """What a cell answered to each clip against the predictions of its fold and seed."""
+    rows = _objects(cell.get("predictions"))
+    named = [name for name in ("file", "start", "end", "truth", "prediction") if name in part]
+    found = [tuple(row.get(name) for name in named) for row in rows]
+    stored = list(zip(*(part[name].astype(object).where(part[name].notna(), None) for name in named), strict=True))
+    comparer.true(stored == found, where, "its predictions are not those of the table")
+    if results["task"] == "categories" and len(rows) == len(part):
+        for number, label in enumerate(results["labels"]):
+            answered = [_entry(row.get("probabilities"), number) for row in rows]
+            comparer.same(part[label].tolist(), answered, f"{where}.probabilities.{label}", "the cell says")
+
+
+def _entry(values: Any, number: int) -> Any:
+    return values[number] if isinstance(values, list) and number < len(values) else None
+
+
+def _corpus(corpus: Corpus, definition: JSON, results: JSON, table: pd.DataFrame | None, comparer: _Comparer) -> None:
+    """Truth, speakers and the protocol against the corpus itself."""
     names = protocol.row_keys(corpus.table)
-    planned = {fold.name: {names[row] for row in fold.test} for fold in dealt.folds}
-    for seed in results["seeds"]:
-        for fold in planned:
-            tested = {
-                key for key, f, s in zip(keys, table["fold"], table["seed"], strict=True) if (f, s) == (fold, seed)
-            }
-            comparer.true(tested == planned[fold], "corpus", f"fold {fold}, seed {seed} tests other clips than planned")
+    keys: list[str] = []
+    if table is not None:
+        known = dict(zip(names, corpus.table.itertuples(index=False), strict=True))
+        keys = [protocol.row_key(*row) for row in zip(table["file"], table["start"], table["end"], strict=True)]
+        for number, what in enumerate(_contradictions(keys, known, table)):
+            if number == 3:
+                comparer.fault("corpus", "and others")
+                break
+            comparer.fault("corpus", what)
+    config = results.get("config")
+    name = config.get("protocol") if isinstance(config, dict) else None
+    try:
+        dealt = protocol.create(str(name), corpus, transductive=bool(results.get("transductive")))
+        now = dealt.definition
+    except (ProtocolError, CorpusError) as error:
+        comparer.fault("corpus", str(error))
+        return
+    for key in ("manifest_sha256", "folds_sha256"):
+        comparer.same(results.get(key), now[key], key, "the corpus says")
+    comparer.same(definition, now, PROTOCOL, "the corpus says")
+    if table is not None:
+        planned = {fold.name: {names[row] for row in fold.test} for fold in dealt.folds}
+        for seed in results["seeds"]:
+            for fold, clips in planned.items():
+                here = ((table["fold"] == fold) & (table["seed"] == seed)).tolist()
+                tested = {key for key, yes in zip(keys, here, strict=True) if yes}
+                comparer.true(tested == clips, "corpus", f"fold {fold}, seed {seed} tests other clips than planned")
 
 
 def _contradictions(keys: list[str], known: dict[str, Any], table: pd.DataFrame) -> Iterator[str]:

@@ -50,7 +50,11 @@ class Bars:
 def progress_bars() -> Iterator[Bars]:
     """Bars that vanish when the work is done; none where stderr is not a terminal."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
+    # The time left is judged by all that was done: what takes minutes apiece has no speed within seconds.
+    day = 24 * 3600.0
+    with Progress(
+        *columns, console=err, transient=True, disable=not err.is_terminal, speed_estimate_period=day
+    ) as progress:
         yield Bars(progress)
 
 

@@ -46,7 +46,8 @@ def audit(
     """Look for what train and test have in common; exit code 1 when they have what they must not.
 
     A table of splits has the columns file, split (train, dev, test) and, if there are several, fold; with speaker,
-    session and sentence columns it needs no corpus, but then nobody listens for copies.
+    session and sentence columns it needs no corpus, but then nobody listens for copies. With --corpus these columns
+    still count, before those of the corpus.
     """
     from affetto import audit as audits
     from affetto import corpora, protocol
@@ -56,8 +57,8 @@ def audit(
         raise ConfigError("--features and --normaliser go together: the features before it, and what it subtracts")
     data = None if corpus is None else corpora.find(corpus, kind)
     findings: list[Finding] = []
-    if subject.endswith(".csv") and data is None:
-        division = audits.of_table(Path(subject))
+    if subject.endswith(".csv"):
+        division = audits.of_table(Path(subject), data)
     elif data is None:
         raise ConfigError(f"{subject}: say with --corpus on which corpus; only a table of splits can do without")
     elif subject in names() or subject.endswith((".yaml", ".yml")):
@@ -93,12 +94,13 @@ def _experiments(subject: str, data: "Corpus", cache: Path | None) -> tuple["Div
     findings = []
     for row in rows:
         dealt = protocol.create(row.protocol, data, transductive=row.speaker_statistics)
-        by_hand = row.choose is None
-        findings.append(replace(audits.tuned(dealt, row.tuned_on, by_hand=by_hand), check=f"{row.name}: settings"))
+        findings.append(replace(audits.tuned(dealt, row.tuned_on), check=f"{row.name}: settings"))
         with progress_bars() as progress:
             bench = Bench.prepare(row, data, cache=FeatureCache(cache), device=choose("auto"), progress=progress)
             findings.append(replace(audits.touched(dealt, bench), check=f"{row.name}: normaliser, training"))
-    return audits.of_protocol(dealt), findings
+    (name,) = protocols
+    division = audits.of_table(Path(name), data) if name.endswith(".csv") else audits.of_protocol(dealt)
+    return division, findings
 
 
 def _show(found: "Audit") -> None:
@@ -108,12 +110,13 @@ def _show(found: "Audit") -> None:
         colour = COLOURS[finding.status]
         table.add_row(finding.check, f"[{colour}]{finding.status}[/]", escape(finding.detail), escape(folds))
     out.print(table)
-    number = len(found.leaks)
-    say = "Numbers under this division say too much." if number else ""
-    out.print(f"{number or 'No'} leak{'' if number == 1 else 's'}. {say}", highlight=False)
+    number, open_ = len(found.leaks), sum(finding.status == "unknown" for finding in found.findings)
+    say = f"{number} leak{'s' if number > 1 else ''} found" if number else "No leak found"
+    say += f"; {open_} check{'s' if open_ > 1 else ''} could not be made." if open_ else "."
+    out.print(f"{say}{' Numbers under this division say too much.' if number else ''}", highlight=False)
+    known = {"speaker": "voices", "session": "sessions", "sentence": "sentences"}
     for finding in found.findings:
-        if finding.status == "shared" and finding.check in ("speaker", "sentence"):
-            what = "voices" if finding.check == "speaker" else "sentences"
+        if finding.status == "shared" and (what := known.get(finding.check)):
             out.print(f"By design, its numbers are about known {what} and say nothing about new ones.", highlight=False)
 
 

@@ -53,9 +53,10 @@ def find(path: str | Path, kind: str | None = None) -> Corpus:
     path = Path(path)
     if kind is not None or path.is_file():
         return read(kind or "table", path)
+    reasons = []
     for name in names():
         try:
             return read(name, path)
-        except CorpusError:
-            continue
-    raise CorpusError(f"{path}: is none of the corpora {', '.join(names())}; `affetto corpora show` has layouts")
+        except CorpusError as error:
+            reasons.append(str(error))
+    raise CorpusError(f"{path}: is no corpus that is known ({'; '.join(reasons)})")

@@ -79,8 +79,8 @@ COMPARING: tuple[Text, ...] = (
     ),
     (
         Strong("Seen from"),
-        ": the smallest true difference that such a test would find in four of five cases, as much as these speakers "
-        "differ. What is smaller and was not found may well be there.",
+        ": the smallest true difference that a paired t-test over speakers would find in four of five cases, as much "
+        "as these speakers differ. What is smaller and was not found may well be there.",
     ),
     (
         Strong("Only one right, p, clips"),
@@ -145,7 +145,7 @@ def bill_sentence(bill: Bill) -> str:
     both = bill.leaks[-1].worth
     assert both is not None
     end = (
-        "a split at random shares both, and about so much of its score is the leak, not the skill."
+        "what a system shows on voices and sentences that it knows, it does not keep on new ones."
         if both.p_value <= ALPHA and both.difference > 0
         else "that sharing both helps cannot be shown with these speakers."
     )
@@ -207,8 +207,9 @@ def _scores(section: Section) -> list[Block]:
         best = section.best(kind)
         if best:
             score = " ".join(of.score(best.score(primary)))
-            end = f" has the highest {called(primary)}, {score}; {tries(section)} under this protocol."
+            end = f" has the highest {called(primary)}, {score}."
             notes.append((f"Of the rows trained on {splits(kind)}, ", Code(best.name), end))
+    notes.append((f"{tries(section)} under this protocol: CHANGES.md lists them.",))
     if len(kinds) > 1:
         different = "; ".join(map(splits, kinds))
         words = f"No best row is named across different training splits ({different}): some had more to learn from."
@@ -359,8 +360,10 @@ def _origin(section: Section) -> Block:
 def _bill(found: list[Bill], rules: list[Section], results: Path, out: Path) -> Chapter:
     words = (
         "How much of a score is the split? Each row is trained four times on as many clips and tested on the same "
-        "ones; only what training may have in common with test differs. What a leak adds is the difference to the "
-        "rule under which nothing is shared, speaker by speaker, with the test over speakers described under ",
+        "ones; what training may have in common with test differs, and with it how many speakers and sentences it "
+        "draws from: where more is shared, it is also more varied, as in a random split. What a leak adds is the "
+        "difference to the rule under which nothing is shared, speaker by speaker, with the test over speakers "
+        "described under ",
         Link("How rows are compared", f"#{COMPARING_PLACE}"),
         ". (It is not quite the difference of the scores themselves, which are means over folds: a fold tests several "
         "speakers with some of their sentences.) The worth is that for training sets of this size; larger ones may "
