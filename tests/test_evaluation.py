@@ -2,7 +2,6 @@ import json
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -27,7 +26,7 @@ FIELDS = {
     "simulated": bool,
     "shipped": bool,
     "trained_on": str,
-    "tuned_on": list,
+    "tuned_on": list | None,
     "fingerprint": str,
     "seeds": list,
     "config": dict,

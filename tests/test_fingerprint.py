@@ -182,7 +182,7 @@ def test_a_print_has_a_word_and_its_strong_bits_for_every_hop(voices):
     heard = fingerprint(voices[0])
     assert heard.dtype == np.uint32
     assert heard.shape == ((3 * RATE - 4096) // 160, 2)
-    assert set(np.bitwise_count(heard[:, 1])) <= {0, 12}
+    assert set((heard[:, 1, None] >> np.arange(32) & 1).sum(axis=1)) == {12}
 
 
 @pytest.mark.parametrize("samples", [0, 1, 400, 4096, 4255])

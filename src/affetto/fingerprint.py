@@ -12,8 +12,8 @@ Differs from the paper, which seeks three seconds of pop music:
     * frames of 256 ms every 10 ms and bands from 150 to 3,700 Hz (there 370 ms, 11.6 ms, 300 to 2,000 Hz): speech is
       shorter and changes faster, and the highest band stays below what a telephone or 8 kHz audio holds;
     * only bits that are strong in both recordings are compared. Noise and coding turn weak bits, another take turns
-      strong ones too. Of all bits, white noise at 10 dB turns 0.14 (at most 0.25), and the most similar takes of
-      RAVDESS differ in 0.18; of strong bits, in 0.003 (at most 0.05) and 0.09;
+      strong ones too. Of all bits, white noise at 10 dB turns 0.15 (at most 0.23), and the most similar takes of
+      RAVDESS differ in 0.18; of strong bits it turns 0.003 (at most 0.05), and the takes differ in 0.09;
     * quiet frames have no strong bits and are not indexed: their bits are the room's noise, or constant;
     * the index holds half words, every other bit, since noise at 10 dB leaves no whole word of some clips. The paper
       looks up words with their weakest bits turned instead, which is 1,024 of them for ten weak bits.
@@ -45,27 +45,29 @@ QUIET = 35.0
 ROUNDING = 1e-6
 """Share of a frame's energy up to which a difference may be rounding and is never strong: that of a steady tone."""
 SAME_SOUND = 0.07
-"""Error rate up to which two recordings are the same sound, chosen on EMO-DB, in the gap between two distributions.
+"""Error rate up to which two recordings are the same sound, chosen on EMO-DB: twice that of the worst copy
+with noise at 20 dB, less than half that of the nearest other sound.
 
-The largest of its 535 clips in other guises: 0 with another gain, polarity or DC offset, at 8 kHz, cut or shifted by
-whole hops; 0.01 with noise at 20 dB; 0.02 as the worst MP3 or Vorbis, or shifted by half a hop; 0.04 cut, coded and
-noisy at once; 0.05 with noise at 10 dB, or three times as loud and clipped (medians 0.003). Of the 142,845 pairs of
-clips the index looks at 19,000: the lowest error rate is 0.17 (an overlap of 0.4 s), for takes of a sentence by the
-same actor in the same emotion 0.29. So the limit has half of itself for worse guises, and less than half of the way to
-other sounds. RAVDESS, held back, is harder, since its actors repeat a sentence in the same rhythm: its most similar
-takes have 0.091, 0.096, 0.099 and 0.12; below the limit lies one pair, 03-01-03-01-02-01-07 and -02-07, which holds the
-same samples."""
+Its 535 clips in other guises have 0 with another gain, polarity or DC offset, at 8 kHz, or cut by whole hops; at most
+0.01 with noise at 20 dB; 0.02 as the worst MP3 or Vorbis, or cut off the hops; 0.035 cut, coded and noisy at once; 0.05
+with noise at 10 dB, or three times as loud and clipped (medians 0.003 and 0.002). Of all pairs of the clips themselves
+that the index looks at, 19,643 of 142,845, the lowest has 0.17, in an overlap of 0.4 s; takes of a sentence by one
+actor in one emotion have 0.287 or more.
+
+RAVDESS is harder, since its actors repeat a sentence in the same rhythm (its takes showed that weak bits must not
+count): the most similar takes have 0.091, 0.096 and 0.099, other pairs 0.10 or more. Below the limit lies one pair, and
+it holds the same samples: 03-01-03-01-02-01-07 and 03-01-03-01-02-02-07."""
 LEAST_OVERLAP = 0.4
 """Seconds of frames that sound in both recordings, without which they are not compared; with less, other sounds come
-near by chance: on EMO-DB to 0.14 at 0.3 s, 0.17 at 0.4 s, 0.24 at 1 s. Two frames more and the length of one make the
-shortest stretch that can be found 0.7 s long."""
+near by chance: on EMO-DB to 0.14 at 0.3 s, 0.17 at 0.4 s, 0.24 at 1 s. With
+a frame's length, the shortest stretch that can be found lasts 0.66 s."""
 LEAST_HITS = 2
 """Half words that must agree at an offset before the recordings are laid over each other there. Of EMO-DB's clips with
-noise at 10 dB two hits find all but one; three would miss some of the short ones and take a fifth of the time."""
+noise at 10 dB two hits find all but one. Three take a fifth of the time, but miss more of the short ones."""
 COMMONEST = 4096
 """Occurrences of a half word, in recordings yet to come, beyond which the index does not follow it, since that costs
-their square. The commonest of RAVDESS occurs 95 times in 267,000 words; a loop that repeats exactly makes commoner
-ones, and more copies of one recording than this are not all found."""
+their square. The commonest of RAVDESS occurs 95 times in 267,000 words. Loops that repeat exactly make commoner
+ones, and of more copies of a recording than this not all pairs are found."""
 
 _EVERY_OTHER = np.uint32(0x55555555)
 _ODD_HALF = np.uint32(0x80000000)

@@ -197,7 +197,7 @@ def without_tuned(row: Row, section: Section) -> tuple[tuple[str, ...], dict[str
     Returns:
         Those folds, and the means of each score over the others, then over seeds; empty if none is left.
     """
-    looked = set(row.results["tuned_on"])
+    looked = set(row.results["tuned_on"] or ())
     speakers = {fold["fold"]: set(fold["test_speakers"]) for fold in section.definition.get("folds", [])}
     names = tuple(dict.fromkeys(fold["fold"] for fold in row.results["folds"]))
     out = tuple(name for name in names if speakers.get(name, {name}) & looked)

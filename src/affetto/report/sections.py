@@ -9,6 +9,7 @@ import math
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import pandas as pd
@@ -32,7 +33,7 @@ NEEDED: dict[str, type | tuple[type, ...]] = {
     "transductive": bool,
     "simulated": bool,
     "trained_on": str,
-    "tuned_on": list,
+    "tuned_on": (list, NoneType),
     "fingerprint": str,
     "seeds": list,
     "config": dict,
