@@ -178,8 +178,8 @@ def verify(
         faulty += bool(found.faults)
         word = "[bold red]wrong[/]" if found.faults else "[green]right[/]"
         out.print(f"{word} {escape(str(path))}: {found.numbers} numbers computed anew", highlight=False, soft_wrap=True)
-        for fault in found.faults:
-            out.print(f"  {escape(fault)}", highlight=False, soft_wrap=True)
+        for line in (*found.faults, *found.notes):
+            out.print(f"  {escape(line)}", highlight=False, soft_wrap=True)
     out.print(f"{len(files) - faulty} of {len(files)} results files are right.", highlight=False)
     if faulty:
         raise typer.Exit(1)
