@@ -119,10 +119,16 @@ class Work:
         Raises:
             ProtocolError: if the corpus does not allow a protocol.
         """
-        return tuple(cell for experiment in self.experiments for cell in self._cells(experiment))
+        asked = {(each.protocol, each.speaker_statistics) for each in self.experiments}
+        # One object a protocol: its definition reads every file of the corpus.
+        dealt = {key: protocol.create(key[0], self.corpus, transductive=key[1]).checked() for key in asked}
+        return tuple(
+            cell
+            for experiment in self.experiments
+            for cell in self._cells(experiment, dealt[experiment.protocol, experiment.speaker_statistics])
+        )
 
-    def _cells(self, experiment: Experiment) -> Iterator[Cell]:
-        dealt = protocol.create(experiment.protocol, self.corpus, transductive=experiment.speaker_statistics).checked()
+    def _cells(self, experiment: Experiment, dealt: Protocol) -> Iterator[Cell]:
         folder = self.results / dealt.id / "cells" / experiment.name
         for seed in experiment.seeds:
             for fold in dealt.folds:
@@ -156,9 +162,8 @@ def finish(work: Work, *, jobs: int, progress: Progress = no_progress) -> None:
     _check(work)
     missing = _missing(work)
     if jobs > 1 and len(missing) > 1:
-        for experiment in dict.fromkeys(cell.experiment.name for cell in missing):
-            # Features are computed here once, so that the workers find them.
-            work.bench(next(each for each in work.experiments if each.name == experiment), progress)
+        for experiment in {cell.experiment.name: cell.experiment for cell in missing}.values():
+            work.bench(experiment, progress)  # features are computed here once, so that the workers find them
         _employ(work, min(jobs, len(missing)), progress)
     _labour(work, progress, wait=True)
     _check(work)  # those of others, too

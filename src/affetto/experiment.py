@@ -115,16 +115,22 @@ class Experiment(Settings):
         content = self.config
         for key, value in values.items():
             content = with_value(content, key, value)
-        return _parse({**content, "choose": None}, source=self.name)
+        return from_config({**content, "choose": None}, source=self.name)
 
 
 def from_config(content: JSON, *, source: str) -> Experiment:
-    """The experiment whose settings in full are `content`, such as a results file holds.
+    """The experiment whose settings are `content`, as a YAML file or the `config` of a results file has them.
 
     Raises:
         ConfigError: if a setting is unknown or wrong.
     """
-    return _parse(content, source=source)
+    model = content.get("model")
+    if isinstance(model, str):
+        model = {"name": model}
+    if not isinstance(model, dict):
+        raise ConfigError(f"{source}: the setting 'model' is required; the models are {', '.join(models.names())}")
+    settings = models.parse_settings(model, source=f"{source}: model")
+    return parse(Experiment, {**content, "model": settings}, source=source)
 
 
 def names() -> tuple[str, ...]:
@@ -178,7 +184,7 @@ def read_one(source: str | Path, assignments: tuple[str, ...] = ()) -> Experimen
 
 
 def _read_one(content: JSON, *, source: str) -> Experiment:
-    experiment = _parse(content, source=source)
+    experiment = from_config(content, source=source)
     if experiment.choose:
         for key, values in experiment.choose.grid.items():
             for value in values:
@@ -205,16 +211,7 @@ def _merged(common: JSON, differs: JSON) -> JSON:
     result = dict(common)
     for key, value in differs.items():
         below = result.get(key)
-        group = key != "model" and isinstance(below, dict) and isinstance(value, dict)
-        result[key] = _merged(below, value) if group else value  # type: ignore[arg-type]
+        if key != "model" and isinstance(below, dict) and isinstance(value, dict):
+            value = _merged(below, value)
+        result[key] = value
     return result
-
-
-def _parse(content: JSON, *, source: str) -> Experiment:
-    model = content.get("model")
-    if isinstance(model, str):
-        model = {"name": model}
-    if not isinstance(model, dict):
-        raise ConfigError(f"{source}: the setting 'model' is required; the models are {', '.join(models.names())}")
-    settings = models.parse_settings(model, source=f"{source}: model")
-    return parse(Experiment, {**content, "model": settings}, source=source)

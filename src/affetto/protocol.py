@@ -6,6 +6,7 @@ protocol is the same on every machine and with every release.
 """
 
 import hashlib
+import posixpath
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -403,20 +404,13 @@ def from_table(path: Path, corpus: Corpus) -> Protocol:
         ProtocolError: if it names a clip that the corpus does not have.
     """
     lines, content = splits.read(path), []
-    known = {key: row for row, key in enumerate(row_keys(corpus.table))}
-    bare: dict[str, set[str]] = {}
-    for file in corpus.table.index.get_level_values("file"):
-        bare.setdefault(PurePosixPath(file).name, set()).add(file)
+    find = row_finder(path, corpus)
+    keys = row_keys(corpus.table)
     parts: dict[str, dict[str, list[int]]] = {}
     for line in lines:
-        alike = bare.get(PurePosixPath(line.file).name, set())
-        ends = [file for file in alike if f"/{file}".endswith(f"/{line.file}") or f"/{line.file}".endswith(f"/{file}")]
-        file = ends[0] if len(ends) == 1 else line.file
-        row = known.get(row_key(file, line.start, line.end))
-        if row is None:
-            raise ProtocolError(f"{path}: {corpus.name} has no clip {file} from {line.start:g} s; check the names")
+        row = find(line)
         parts.setdefault(line.fold, {}).setdefault(line.split, []).append(row)
-        content.append(f"{line.fold} {line.split} {row_key(file, line.start, line.end)}")
+        content.append(f"{line.fold} {line.split} {keys[row]}")
     folds = tuple(
         Fold(
             fold if test == "test" else f"{fold}-{test}",
@@ -430,6 +424,31 @@ def from_table(path: Path, corpus: Corpus) -> Protocol:
     protocol = Protocol("", corpus, folds, rule=f"the table {path.name}", dev_rule="as in the table")
     stem = re.sub(r"[^\w.+-]+", "-", path.stem)
     return replace(protocol, id=f"{corpus.name}-{stem}-{_digest(sorted(content))[:8]}")
+
+
+def row_finder(path: Path, corpus: Corpus) -> Callable[[splits.Line], int]:
+    """From a line of a table of splits to the corpus's row, as `from_table` finds it.
+
+    Args:
+        path: of the table, for errors; a line that names no clip of the corpus is a ProtocolError.
+        corpus: whose rows.
+    """
+    known = {key: row for row, key in enumerate(row_keys(corpus.table))}
+    bare: dict[str, set[str]] = {}
+    for file in corpus.table.index.get_level_values("file"):
+        bare.setdefault(PurePosixPath(file).name, set()).add(file)
+
+    def find(line: splits.Line) -> int:
+        named = posixpath.normpath(line.file)
+        alike = bare.get(PurePosixPath(named).name, set())
+        ends = [file for file in alike if f"/{file}".endswith(f"/{named}") or f"/{named}".endswith(f"/{file}")]
+        file = ends[0] if len(ends) == 1 else named
+        row = known.get(row_key(file, line.start, line.end))
+        if row is None:
+            raise ProtocolError(f"{path}: {corpus.name} has no clip {file} from {line.start:g} s; check the names")
+        return row
+
+    return find
 
 
 _FIXED: dict[str, Rule] = {"emodb-loso10": emodb_loso10, "ravdess-6fold": ravdess_6fold}

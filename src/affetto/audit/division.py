@@ -8,7 +8,7 @@ from typing import Literal
 from affetto import corpora, splits
 from affetto.corpora.base import Corpus
 from affetto.errors import ProtocolError
-from affetto.protocol import Protocol, row_key
+from affetto.protocol import Protocol, row_finder, row_key
 
 Status = Literal["clean", "shared", "leak", "warning", "unknown"]
 """clean: nothing found; shared: in common, as the protocol says; leak: in common, and it must not be; warning: depends
@@ -110,8 +110,9 @@ def of_table(path: Path, corpus: Corpus | None = None) -> Division:
 
     Args:
         path: the CSV.
-        corpus: with the sound, and further columns; a file is found by its path below the corpus's root, or by its
-            bare name where only one file has it. None: what names and columns tell must do.
+        corpus: with the sound, and further columns; files are found as `protocol.from_table` finds them. None: what
+            names and columns tell must do.
+
 
     Raises:
         CorpusError: if it cannot be read.
@@ -120,9 +121,10 @@ def of_table(path: Path, corpus: Corpus | None = None) -> Division:
     parts: dict[str, dict[str, set[str]]] = {}
     cells: dict[str, dict[str, str]] = {}
     files: dict[str, str] = {}
-    clip_of = _Finder(path, corpus)
+    row_of = None if corpus is None else row_finder(path, corpus)
+    keys = [] if corpus is None else keys_of(corpus)
     for line in splits.read(path):
-        key = clip_of(line)
+        key = keys[row_of(line)] if row_of else row_key(plain(line.file), line.start, line.end)
         files[key] = line.file
         parts.setdefault(line.fold, {}).setdefault(line.split, set()).add(key)
         for column, cell in line.others.items():
@@ -144,30 +146,6 @@ def of_table(path: Path, corpus: Corpus | None = None) -> Division:
         for test in sorted(set(sides) - {"train", "dev"}) or ["test"]
     )
     return complete(Division(path.name, folds, known, corpus=corpus))
-
-
-class _Finder:
-    """From a line of a table of splits to its clip's key, which is the corpus's where there is one."""
-
-    def __init__(self, path: Path, corpus: Corpus | None) -> None:
-        self.path, self.corpus = path, corpus
-        self.known = set() if corpus is None else set(keys_of(corpus))
-        self.bare: dict[str, set[str]] = {}
-        for file in () if corpus is None else corpus.table.index.get_level_values("file"):
-            self.bare.setdefault(PurePosixPath(file).name, set()).add(plain(file))
-
-    def __call__(self, line: splits.Line) -> str:
-        file = plain(line.file)
-        if self.corpus is None:
-            return row_key(file, line.start, line.end)
-        candidates = self.bare.get(PurePosixPath(file).name, set())
-        file = file if file in candidates or len(candidates) != 1 else next(iter(candidates))
-        key = row_key(file, line.start, line.end)
-        if key not in self.known:
-            raise ProtocolError(
-                f"{self.path}: {self.corpus.name} has no clip {file} from {line.start:g} s; check the names"
-            )
-        return key
 
 
 def complete(division: Division) -> Division:

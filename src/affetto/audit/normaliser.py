@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -119,10 +120,10 @@ def _statistics(path: Path, division: Division) -> dict[str, Moments]:
     return {name: _moments(each, f"{path}, fold {name}") for name, each in content.items()}
 
 
-def _moments(content: object, where: str) -> Moments:
+def _moments(content: Any, where: str) -> Moments:
     """Mean and scale as arrays, if they are two rows of as many numbers."""
     try:
-        mean, scale = (np.array(content[key], dtype=np.float64) for key in ("mean", "scale"))  # type: ignore[index]
+        mean, scale = (np.array(content[key], dtype=np.float64) for key in ("mean", "scale"))
     except (KeyError, TypeError, ValueError) as error:
         raise ConfigError(f"{where}: expected 'mean' and 'scale', a list of numbers each ({error!r})") from error
     if mean.ndim != 1 or mean.shape != scale.shape or not len(mean):
