@@ -113,7 +113,6 @@ def of_table(path: Path, corpus: Corpus | None = None) -> Division:
         corpus: with the sound, and further columns; files are found as `protocol.from_table` finds them. None: what
             names and columns tell must do.
 
-
     Raises:
         CorpusError: if it cannot be read.
         ProtocolError: if a split is not train, dev or test, a fold lacks train or test, or the corpus lacks a clip.
