@@ -27,7 +27,7 @@ STRENGTHS = [0.001, 0.003, 0.01, 0.03, 0.1]
 
 def main(root: Path) -> None:
     """Measure and write."""
-    settings = experiment.read("emodb_whisper3")
+    settings = experiment.read_one("emodb_whisper3")
     corpus = corpora.read("emodb", root)
     bench = Bench.prepare(settings, corpus, cache=FeatureCache(), device=torch.device("cpu"))
     states = bench.features.batch(range(len(corpus))).streams["speech"].values[:, 0].numpy()

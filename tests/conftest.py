@@ -1,6 +1,7 @@
 """Fixtures of several test files: the real EMO-DB and RAVDESS, where they lie beside the repository, toy trees of
 corpora, two minutes of synthetic emotion, and a model small enough to be trained many times."""
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -105,7 +106,80 @@ def toy_table(folder: Path) -> Path:
     return path
 
 
-TOY_TREES: dict[str, Callable[[Path], Path]] = {"emodb": toy_emodb, "ravdess": toy_ravdess, "table": toy_table}
+IEMOCAP_CODES = ("ang", "hap", "exc", "sad", "neu", "fru", "sur", "fea", "dis", "oth", "xxx")
+
+
+def toy_iemocap(folder: Path) -> Path:
+    """130 utterances of five sessions, in five dialogues each, with every code in turn; among labels of single raters,
+    a file of macOS, and turns without sound. Valence is below 3, arousal from 3 to 4, dominance 4.5."""
+    rng = np.random.default_rng(0)
+    root = folder / "iemocap"
+    codes = itertools.cycle(IEMOCAP_CODES)
+    for session in range(1, 6):
+        talk = root / f"Session{session}" / "dialog"
+        for name in ("F_impro01", "M_impro01", "F_script01_1", "M_script01_1", "M_impro05a"):
+            dialogue = f"Ses0{session}{name}"
+            labels = ["% [START_TIME - END_TIME] TURN_NAME EMOTION [V, A, D]", ""]
+            turns = [f"{dialogue}_FXX0 [000.1000-000.9000]: Who has no sound.", "M: Beside the microphone."]
+            for turn in range(6 if name == "M_impro05a" else 5):
+                clip = f"{dialogue}_{'FM'[turn % 2]}{turn // 2:03d}"
+                start, end, ratings = 3.25 * turn, 3.25 * turn + 2, f"{1.5 + turn % 2:.4f}, {3 + turn / 6:.4f}, 4.5000"
+                labels += [f"[{start:.4f} - {end:.4f}]\t{clip}\t{next(codes)}\t[{ratings}]"]
+                labels += ["C-E2:\tNeutral;\t()", "C-F1:\tNeutral;\t(curious)", "A-E3:\tval 3; act 2; dom  2;\t()", ""]
+                turns.append(f"{clip} [{start:08.4f}-{end:08.4f}]: I am {clip} -- [LAUGHTER]")
+                write_speech(root / f"Session{session}" / "sentences" / "wav" / dialogue / f"{clip}.wav", rng)
+            put(talk / "EmoEvaluation" / f"{dialogue}.txt", "\n".join(labels))
+            put(talk / "transcriptions" / f"{dialogue}.txt", "\n".join(turns) + "\n")
+            rater = f"[0.0000 - 1.0000]\t{dialogue}_F900\tang\t[1.0000, 1.0000, 1.0000]\n"
+            for single in ("Attribute", "Categorical", "Self-evaluation"):
+                put(talk / "EmoEvaluation" / single / f"{dialogue}.txt", rater)
+        (talk / "EmoEvaluation" / f"._{dialogue}.txt").write_bytes(b"\0\5\x16\7\n[")
+    return root
+
+
+def toy_librispeech(folder: Path) -> Path:
+    """Eight utterances of two speakers in two chapters each, in two subsets."""
+    rng = np.random.default_rng(0)
+    root = folder / "LibriSpeech"
+    for subset, speaker in (("train-clean-360", "14"), ("dev-clean", "1272")):
+        for chapter in ("208", "128104"):
+            stem = root / subset / speaker / chapter / f"{speaker}-{chapter}"
+            for utterance in ("0000", "0001"):
+                write_speech(Path(f"{stem}-{utterance}.flac"), rng)
+            put(Path(f"{stem}.trans.txt"), f"{stem.name}-0000 CHAPTER {chapter}\n{stem.name}-0001 AND SO ON\n")
+    (stem.parent / f"._{stem.name}-0000.flac").write_bytes(b"\0\5\x16\7")
+    lines = [";ID  |SEX| SUBSET           |MINUTES| NAME", "14   | F | train-clean-360  | 25.03 | Ann Reader"]
+    put(root / "SPEAKERS.TXT", "\n".join([*lines, "1272 | M | dev-clean | 8.01 | |ABC|Ben", ""]))
+    return root
+
+
+def toy_speech(folder: Path) -> Path:
+    """Recordings of three types at three depths, among what is none."""
+    rng = np.random.default_rng(0)
+    root = folder / "recordings"
+    for name in ("talks/2024/b.flac", "talks/c.WAV", "a.wav"):
+        write_speech(root / name, rng)
+    soundfile.write(root / "talks" / "d.ogg", 0.1 * rng.standard_normal(32_000), 16_000)
+    put(root / "talks" / "notes.txt", "not a recording\n")
+    (root / "talks" / "._c.wav").write_bytes(b"\0\5\x16\7")
+    return root
+
+
+def put(path: Path, text: str) -> None:
+    """A text file, with its folders."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+TOY_TREES: dict[str, Callable[[Path], Path]] = {
+    "emodb": toy_emodb,
+    "iemocap": toy_iemocap,
+    "iemocap-full": toy_iemocap,
+    "librispeech": toy_librispeech,
+    "ravdess": toy_ravdess,
+    "speech": toy_speech,
+    "table": toy_table,
+}
 
 
 @pytest.fixture(scope="session")

@@ -220,3 +220,17 @@ def test_find_lists_audio_files_by_name(tmp_path):
         (tmp_path / name).touch()
     assert audio.find(tmp_path, recursive=False) == [tmp_path / "a.flac", tmp_path / "b.WAV"]
     assert audio.find(tmp_path, recursive=True)[-1] == tmp_path / "below" / "c.mp3"
+
+
+@pytest.mark.parametrize(("name", "rate"), [("a.wav", 44_100), ("a.flac", 8_000), ("a.ogg", 16_000)])
+def test_a_files_duration_is_that_of_its_sound(name, rate, tmp_path):
+    soundfile.write(tmp_path / name, tone(rate, seconds=1.3), rate)
+    assert audio.seconds(tmp_path / name, name=name) == pytest.approx(1.3, abs=1e-4)
+    assert audio.seconds(tmp_path / name, name=name) == pytest.approx(audio.read(tmp_path / name).seconds, abs=1e-3)
+
+
+@pytest.mark.parametrize(("reason", "words"), [("missing", "^clip: no such file"), ("undecodable", "^clip: not audio")])
+def test_a_duration_of_nothing_is_refused_by_name(reason, words, tmp_path):
+    with pytest.raises(AudioError, match=words) as caught:
+        audio.seconds(faulty(reason, tmp_path), name="clip")
+    assert caught.value.reason == reason

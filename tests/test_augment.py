@@ -3,8 +3,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from affetto.augment import SpecAugmentSettings, spec_augment
-from affetto.batch import Padded
+from affetto.augment import SpecAugmentSettings, crop, spec_augment
+from affetto.batch import Padded, pad
 
 
 def ones(lengths: list[int], n_mels: int = 40) -> Padded:
@@ -76,3 +76,62 @@ def test_the_generator_alone_decides():
     assert not torch.equal(once(0), once(1))
     assert torch.equal(torch.get_rng_state(), before)
     assert torch.equal(frames.values, ones([300, 200]).values)  # the frames themselves are left as they were
+
+
+# Random stretches of long clips
+
+
+def clocks(seconds: list[float], rate: int) -> Padded:
+    """A stream whose frames say when they are, counted from 1 so that none looks like padding."""
+    return pad([1 + torch.arange(round(length * rate))[:, None] / rate for length in seconds])
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    seconds=st.lists(st.integers(1, 40).map(lambda tenths: tenths / 10), min_size=1, max_size=5),
+    size=st.integers(1, 20).map(lambda tenths: tenths / 10),
+    seed=st.integers(0, 99),
+)
+def test_all_streams_are_cut_at_the_same_place_and_short_clips_not_at_all(seconds, size, seed):
+    streams = {
+        "fast": clocks(seconds, 100),
+        "slow": clocks(seconds, 50),
+        "vector": pad([torch.ones(1, 4)] * len(seconds)),
+    }
+    rates = {"fast": 100.0, "slow": 50.0, "vector": None}
+    cut = crop(streams, rates, size, torch.Generator().manual_seed(seed))
+    assert cut["vector"] is streams["vector"]
+    fast, slow = cut["fast"].unbind(), cut["slow"].unbind()
+    for i, length in enumerate(seconds):
+        if length <= size:
+            assert torch.equal(fast[i], streams["fast"].unbind()[i])
+            assert torch.equal(slow[i], streams["slow"].unbind()[i])
+            continue
+        assert (len(fast[i]), len(slow[i])) == (round(100 * size), round(50 * size))
+        for part, rate in ((fast[i], 100), (slow[i], 50)):
+            torch.testing.assert_close(part[:, 0], part[0, 0] + torch.arange(len(part)) / rate, atol=1e-4, rtol=0)
+            assert part[-1, 0] < 1 + length
+        assert abs(float(fast[i][0, 0] - slow[i][0, 0])) <= 1 / 50 + 1e-4
+    for stream in (cut["fast"], cut["slow"]):
+        assert not stream.values[~stream.mask].any()
+        assert stream.lengths.dtype == torch.int64
+
+
+def test_stretches_begin_anywhere_with_equal_chance():
+    frames = torch.arange(10.0)[None, :, None].expand(7000, -1, -1)
+    streams = {"log_mel": Padded(frames, torch.full((7000,), 10))}
+    starts = crop(streams, {"log_mel": 1.0}, 4.0, torch.Generator().manual_seed(0))["log_mel"].values[:, 0, 0]
+    counts = torch.bincount(starts.long(), minlength=10).tolist()
+    assert counts[7:] == [0, 0, 0]
+    assert counts[:7] == pytest.approx([1000] * 7, abs=120)  # four deviations
+
+
+def test_the_generator_alone_decides_where_stretches_begin():
+    streams, before = {"log_mel": clocks([3.0, 2.0], 100)}, torch.get_rng_state()
+
+    def once(seed: int) -> torch.Tensor:
+        return crop(streams, {"log_mel": 100.0}, 0.5, torch.Generator().manual_seed(seed))["log_mel"].values
+
+    assert torch.equal(once(0), once(0))
+    assert not torch.equal(once(0), once(1))
+    assert torch.equal(torch.get_rng_state(), before)

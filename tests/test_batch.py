@@ -1,9 +1,10 @@
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from affetto.batch import Batch, Padded, by_length, ceil_divide, expand, extend, pad
+from affetto.batch import Batch, Padded, by_length, ceil_divide, expand, extend, join, pad, stretch
 
 
 def sequences(*lengths: int, width: int = 3) -> list[torch.Tensor]:
@@ -87,3 +88,45 @@ def test_extended_values_divide_into_the_windows_that_are_counted(length, stride
 
 def test_a_mask_is_expanded_to_the_axes_that_follow():
     assert expand(torch.ones(2, 5), torch.zeros(2, 5, 3, 7)).shape == (2, 5, 1, 1)
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=1, max_size=5),
+    st.integers(0, 4),
+    st.integers(0, 4),
+)
+def test_joined_sequences_follow_each_other_clip_by_clip(lengths, more, again):
+    first, second = (sequences(*side) for side in zip(*lengths, strict=True))
+    joined = join(longer(pad(first), more), longer(pad(second), again))
+    assert joined.lengths.tolist() == [a + b for a, b in lengths]
+    assert not joined.values[~joined.mask].any()
+    for a, b, row in zip(first, second, joined.unbind(), strict=True):
+        assert torch.equal(row, torch.cat([a, b]))
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(1, 9), st.integers(1, 60)), min_size=1, max_size=5),
+    st.integers(0, 4),
+)
+def test_stretched_steps_are_repeated_evenly_whatever_is_padded(lengths, more):
+    coarse, fine = zip(*lengths, strict=True)
+    steps = sequences(*coarse)
+    stretched = stretch(longer(pad(steps), more), torch.tensor(fine))
+    assert stretched.lengths.tolist() == list(fine)
+    assert not stretched.values[~stretched.mask].any()
+    for clip, n, row in zip(steps, fine, stretched.unbind(), strict=True):
+        which = [clip[:, 0].tolist().index(value) for value in row[:, 0].tolist()]
+        assert torch.equal(row, clip[which])
+        assert which == sorted(which)
+        counts = np.bincount(which, minlength=len(clip))
+        assert counts.max() - counts.min() <= 1
+        if n % len(clip) == 0:
+            assert which == np.repeat(np.arange(len(clip)), n // len(clip)).tolist()
+
+
+def longer(padded: Padded, more: int) -> Padded:
+    """The same with more padding, and rubbish in it."""
+    rubbish = torch.full((len(padded), more, *padded.values.shape[2:]), torch.nan)
+    return Padded(torch.cat([padded.values, rubbish], dim=1), padded.lengths)

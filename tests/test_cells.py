@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from affetto import corpora, evaluation
+from affetto import cells, corpora, evaluation, training
 from affetto.bench import Bench
 from affetto.cache import FeatureCache
+from affetto.dataset import Features
 from affetto.errors import ConfigError, ProtocolError, TrainingError
 from affetto.experiment import Experiment
 
@@ -195,6 +196,85 @@ def test_a_number_of_a_training_that_touched_test_clips_is_not_written(part, set
     assert not list((tmp_path / "results").rglob("*.json"))
 
 
+# Cells that learn the same
+
+
+@pytest.fixture
+def pairs(tmp_path):
+    """A table of folds: two learn from ann and ben, and each tests whom the other chooses on; the third is alone."""
+    rows = ["fold,file,split"]
+    for train, dev, test in (("ann ben", "dia", "cem"), ("ann ben", "cem", "dia"), ("cem dia", "ben", "ann")):
+        splits = {**dict.fromkeys(train.split(), "train"), dev: "dev", test: "test"}
+        for speaker, split in splits.items():
+            for emotion in ("anger", "happiness", "sadness"):
+                rows += [f"{test},{speaker}_{emotion}_{version}.wav,{split}" for version in range(8)]
+    path = tmp_path / "pairs.csv"
+    path.write_text("\n".join(rows) + "\n")
+    return str(path)
+
+
+@pytest.fixture
+def trainings(monkeypatch):
+    """How many dev sets each training had."""
+    found: list[int] = []
+    honest = training.fit
+
+    def fit(model, task, data, train, devs, *arguments, **keywords):
+        found.append(len(devs))
+        return honest(model, task, data, train, devs, *arguments, **keywords)
+
+    monkeypatch.setattr("affetto.bench.fit", fit)
+    return found
+
+
+def test_cells_that_learn_the_same_are_made_by_one_training(settings, run, pairs, trainings):
+    tried = settings(protocol=pairs)
+    path = run(tried)
+    assert trainings == [2, 1, 2, 1]  # two seeds
+    together = predictions(folder(path))
+    assert set(together) == {f"{fold}-{seed}.json" for fold in ("cem", "dia", "ann") for seed in (0, 1)}
+    for name in ("cem-0.json", "dia-0.json"):
+        trainings.clear()
+        before = json.loads((folder(path) / name).read_text())
+        (folder(path) / name).unlink()
+        run(tried)
+        assert trainings == [1]
+        after = json.loads((folder(path) / name).read_text())
+        assert {**after, "seconds": 0} == {**before, "seconds": 0}
+    assert predictions(folder(path)) == together
+
+
+def test_cells_whose_settings_are_chosen_by_fold_are_made_one_by_one(settings, run, pairs, monkeypatch):
+    made = []
+    honest = cells.run
+    monkeypatch.setattr(cells, "run", lambda bench, mine: made.append(len(mine)) or honest(bench, mine))
+    run(settings(protocol=pairs, seeds=[0], choose={"grid": {"training.weight_decay": [0.0]}, "validation": "dev"}))
+    assert made == [1, 1, 1]
+
+
+def test_cells_of_two_rows_or_seeds_are_never_one_training(settings, run, pairs, trainings):
+    run(settings(protocol=pairs, seeds=[0]), settings(name="other", protocol=pairs, seeds=[0]))
+    assert trainings == [2, 1, 2, 1]
+
+
+@pytest.mark.parametrize(("touched", "fold"), [("dia", "dia"), ("cem", "cem")])
+def test_a_shared_training_that_touched_a_test_clip_of_one_fold_writes_neither(
+    touched, fold, settings, run, pairs, monkeypatch, tmp_path, synthetic
+):
+    speakers = corpora.read("table", synthetic).table["speaker"].tolist()
+    honest = Features.batch
+
+    def touching(features, rows):
+        if speakers[rows[0]] == "ann":  # training, and not the choice on dev
+            honest(features, [speakers.index(touched)])
+        return honest(features, rows)
+
+    monkeypatch.setattr(Features, "batch", touching)
+    with pytest.raises(ProtocolError, match=rf"fold {fold}: training touched 1 test clips, such as {touched}_anger_0"):
+        run(settings(protocol=pairs, seeds=[0]))
+    assert not list((tmp_path / "results").rglob("*.json"))
+
+
 # In several processes
 
 
@@ -262,11 +342,11 @@ COMMAND = """
     made, ready = Path(sys.argv.pop(1)), Path(sys.argv.pop(1))
     honest = cells.run
 
-    def slow(bench, dealt, fold, seed):
+    def slow(bench, mine):
         time.sleep(0.3)
         with made.open("a") as file:
-            file.write(f"{os.getpid()} {fold.name}-{seed}\\n")
-        return honest(bench, dealt, fold, seed)
+            file.writelines(f"{os.getpid()} {cell.fold.name}-{cell.seed}\\n" for cell in mine)
+        return honest(bench, mine)
 
     cells.run = slow
     (ready / str(os.getpid())).touch()

@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 from torch import nn
 
 from affetto import corpora, dataset
-from affetto.batch import Padded
+from affetto.batch import Padded, pad
 from affetto.cache import FeatureCache
-from affetto.dataset import Features, shuffled_batches
+from affetto.dataset import Features, Recordings, shuffled_batches
 from affetto.errors import AudioError, CorpusError
+from affetto.frontend import PRESETS, LogMel
 from affetto.models import SpeechModel
 from affetto.tasks import Categories
 
@@ -276,3 +277,90 @@ def test_the_order_follows_the_generator_and_neighbours_are_alike_in_length():
     assert epoch(1) != epoch(2)
     spread = [max(lengths[i] for i in batch) - min(lengths[i] for i in batch) for batch in epoch(1)]
     assert sum(spread) / len(spread) < 0.3 * (max(lengths) - min(lengths))
+
+
+# Recordings without labels
+
+
+@pytest.fixture
+def listener():
+    """A model that hears log-mel frames."""
+    return SpeechModel({"log_mel": LogMel(PRESETS["mel160"])})
+
+
+@pytest.fixture
+def heard(monkeypatch):
+    """Rows whose sound was read."""
+    rows: list[int] = []
+    honest = corpora.Corpus.recording
+
+    def recording(corpus, row):
+        rows.append(row)
+        return honest(corpus, row)
+
+    monkeypatch.setattr(corpora.Corpus, "recording", recording)
+    return rows
+
+
+@pytest.mark.parametrize("name", ["speech", "table"])
+def test_recordings_are_the_frames_of_the_models_stream(name, toy_tree, listener):
+    corpus = corpora.read(name, toy_tree(name))
+    data = Recordings(corpus, listener)
+    frames = [listener.streams["log_mel"](pad([torch.from_numpy(corpus.recording(row).waveform)])) for row in range(3)]
+    assert len(data) == len(data.lengths) == len(corpus)
+    assert data.heard == set()
+    batch = data.batch([2, 0])
+    assert data.heard == {0, 2}
+    assert list(batch.streams) == ["log_mel"]
+    for row, got in zip((2, 0), batch.streams["log_mel"].unbind(), strict=True):
+        assert torch.equal(got, frames[row].values[0])
+        assert not got.requires_grad
+    assert batch.targets.shape == (2, 0)
+    for row, clip in enumerate(frames):
+        assert abs(data.lengths[row] - clip.values.shape[1]) <= 1  # known before anything is decoded
+
+
+@pytest.mark.parametrize(("kept", "again"), [(0, [0, 1, 2]), (1, [1, 2]), (2, [2]), (3, [])])
+def test_no_more_stays_in_memory_than_is_allowed(kept, again, toy_tree, listener, heard):
+    corpus = corpora.read("table", toy_tree("table"))
+    roomy = Recordings(corpus, listener)
+    frames = [roomy.get(row) for row in range(3)]
+    sizes = [clip.numel() * 4 for clip in frames]
+    data = Recordings(corpus, listener, memory=sum(sizes[:kept]))
+    heard.clear()
+    first = [data.get(row) for row in range(3)]
+    assert heard == [0, 1, 2]
+    heard.clear()
+    second = [data.get(row) for row in range(3)]
+    assert heard == again
+    for clips in (first, second):
+        assert all(torch.equal(clip, frames[row]) for row, clip in enumerate(clips))
+
+
+def test_recordings_write_nothing_to_disk(toy_tree, listener, tmp_path, monkeypatch):
+    monkeypatch.setenv("AFFETTO_CACHE", str(tmp_path / "cache"))
+    corpus = corpora.read("speech", toy_tree("speech"))
+
+    def on_disk() -> dict[Path, int]:
+        return {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+
+    before = on_disk()
+    Recordings(corpus, listener).batch(range(len(corpus)))
+    assert on_disk() == before
+
+
+def test_recordings_listen_on_the_cpu_wherever_the_model_goes(toy_tree, listener):
+    data = Recordings(corpora.read("speech", toy_tree("speech")), listener)
+    listener.to("meta")
+    assert data.get(0).device == CPU
+
+
+def test_progress_is_told_of_lengths_and_a_missing_recording_is_named(toy_tree, listener):
+    root = toy_tree("speech")
+    corpus = corpora.read("speech", root)
+    told = []
+    Recordings(corpus, listener, progress=lambda *news: told.append(news))
+    assert told == [("lengths", done, 4) for done in range(1, 5)]
+    (root / "a.wav").unlink()
+    with pytest.raises(AudioError, match=r"^a\.wav: "):
+        Recordings(corpus, listener)

@@ -1,12 +1,13 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import BertConfig, WhisperConfig
 from transformers.models.bert.modeling_bert import BertLayer
@@ -14,11 +15,12 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from affetto import hub, pretrained
 from affetto.batch import Padded, pad
-from affetto.encoders.frozen import Frozen
-from affetto.encoders.speech_bert import SpeechBert, SpeechBertSettings
+from affetto.encoders.frozen import Frozen, loud_moments
+from affetto.encoders.speech_bert import FramePredictor, SpeechBert, SpeechBertSettings, from_mockingjay
 from affetto.encoders.whisper import Whisper, WhisperSettings, load_weights
 from affetto.errors import CheckpointError
 
+MOCKINGJAY = Path(__file__).parent / "reference" / "mockingjay.safetensors"
 WHISPER_BASE = Path(__file__).parents[2] / "shared" / "models" / "whisper-base-encoder"
 TINY = WhisperSettings(outputs=(1, 2), width=32, heads=2, inner=64, positions=60)
 SMALL_BERT = SpeechBertSettings(preset=None, inputs=20, width=24, layers=2, heads=3)
@@ -228,6 +230,47 @@ def test_the_summary_of_a_frozen_encoder_is_the_mean_over_each_clips_own_states(
         torch.testing.assert_close(summary[0], states.mean(dim=0), atol=1e-6, rtol=0)
 
 
+def tones(*stretches: tuple[float, float]) -> torch.Tensor:
+    """Stretches of (seconds, amplitude) of a 440 Hz tone, one after the other."""
+    parts = [a * torch.sin(2 * torch.pi * 440 * torch.arange(round(16_000 * s)) / 16_000) for s, a in stretches]
+    return torch.cat(parts)
+
+
+def test_loud_moments_are_less_than_35_db_below_the_loudest():
+    frozen = Frozen(TINY)
+    half = 25  # states in half a second
+    clip = tones((0.5, 0.001), (0.5, 0.5), (0.5, 0.5 * 10 ** (-30 / 20)), (0.5, 0.5 * 10 ** (-40 / 20)))
+    loud = loud_moments(frozen.log_mel(pad([clip, tones((0.31, 0.01))])))
+    assert loud.shape == (2, 4 * half)
+    inside = loud[0].reshape(4, half)[:, 3:-3]  # away from the edges, where a window hears both sides
+    assert inside.float().mean(dim=1).tolist() == [0, 1, 1, 0]
+    assert loud[1, :15].all() and not loud[1, 16:].any()
+
+
+def test_the_loud_mean_is_that_of_the_states_of_loud_moments_whatever_the_padding():
+    clip, longer = tones((0.4, 0.0001), (0.7, 0.3), (0.4, 0.0001)), tones((3.0, 0.2))
+    states, mean = Frozen(TINY), Frozen(TINY, summary="loud_mean")
+    mean.load_state_dict(states.state_dict())
+    loud = loud_moments(states.log_mel(pad([clip])))[0]
+    expected = states(pad([clip])).values[0][loud].mean(dim=0)
+    assert 30 < loud.sum() < 40
+    torch.testing.assert_close(mean(pad([clip])).values[0, 0], expected)
+    torch.testing.assert_close(mean(pad([clip, longer])).values[0, 0], expected, atol=1e-5, rtol=1e-4)
+    assert mean.frame_rate is None and states.frame_rate == 50
+
+
+def test_loud_quantiles_are_numpys_over_loud_moments_whatever_the_padding():
+    clip, longer = tones((0.4, 0.0001), (0.7, 0.3), (0.4, 0.0001)), tones((3.0, 0.2))
+    states, summary = Frozen(TINY), Frozen(TINY, summary="loud_quantiles")
+    summary.load_state_dict(states.state_dict())
+    loud = loud_moments(states.log_mel(pad([clip])))[0]
+    chosen = states(pad([clip])).values[0][loud].numpy()
+    expected = torch.from_numpy(np.concatenate([np.quantile(chosen, q, axis=0) for q in (0.1, 0.5, 0.9)])).float()
+    assert summary.width == 3 * states.width == len(expected)
+    torch.testing.assert_close(summary(pad([clip])).values[0, 0], expected, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(summary(pad([longer, clip])).values[1, 0], expected, atol=1e-5, rtol=1e-4)
+
+
 def test_the_fingerprint_of_a_frozen_encoder_tells_what_its_output_depends_on():
     torch.manual_seed(0)
     frozen = Frozen(TINY)
@@ -252,8 +295,48 @@ def test_the_fingerprint_of_a_frozen_encoder_tells_what_its_output_depends_on():
 def test_the_papers_speech_bert_has_the_papers_number_of_parameters():
     with torch.device("meta"):
         encoder = SpeechBert(SpeechBertSettings(preset="paper"))
+        head = FramePredictor(768, 160)
     assert encoder.width == 768
     assert sum(parameter.numel() for parameter in encoder.parameters()) == 21_388_800  # Mockingjay BASE: 21.4 M
+    assert sum(parameter.numel() for parameter in head.parameters()) == 715_168  # counted in s3prl's
+
+
+@torch.no_grad()
+def test_with_the_originals_weights_speech_bert_and_its_head_answer_as_the_original():
+    stored = load_file(MOCKINGJAY)
+    clips = Padded(stored["frames"], stored["lengths"])
+    encoder = SpeechBert(SpeechBertSettings(preset=None, inputs=20, width=32, layers=2, heads=4)).eval()
+    encoder.load_state_dict(from_mockingjay(part_of_the_original("Transformer", stored)))
+    head = FramePredictor(32, 20)
+    head.load_state_dict(from_mockingjay(part_of_the_original("SpecHead", stored)))
+    states = encoder(clips)
+    # The original answers beyond the clips' ends too; only its answers within them mean anything.
+    torch.testing.assert_close(states.values[clips.mask], stored["states"][clips.mask], atol=1e-5, rtol=0)
+    torch.testing.assert_close(head(states).values[clips.mask], stored["predicted"][clips.mask], atol=1e-5, rtol=0)
+
+
+def part_of_the_original(part: str, stored: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    prefix = f"{part}."
+    return {name.removeprefix(prefix): tensor for name, tensor in stored.items() if name.startswith(prefix)}
+
+
+@pytest.mark.parametrize("name", ["encoder.LayerNorm.0.weight", "encoder.layer.1.LayerNorm.bias", "gamma"])
+def test_weights_that_are_not_mockingjays_are_refused(name):
+    with pytest.raises(CheckpointError, match=f"'{name}' is no weight of Mockingjay with post-norm layers"):
+        from_mockingjay({name: torch.zeros(1)})
+
+
+def test_weights_begin_as_berts_do():
+    torch.manual_seed(0)
+    for network in (SpeechBert(SpeechBertSettings()), FramePredictor(256, 160)):
+        for name, parameter in network.named_parameters():
+            if name.endswith("bias"):
+                assert not parameter.any(), name
+            elif "norm" in name:
+                assert (parameter == 1).all(), name
+            else:  # BertConfig's initializer_range, as in Mockingjay's own settings; 25,600 weights or more
+                assert abs(parameter.mean()) < 1e-3, name
+                assert parameter.std().item() == pytest.approx(BertConfig().initializer_range, rel=0.02), name
 
 
 def test_speech_bert_is_berts_layers_on_projected_frames_with_sinusoids():

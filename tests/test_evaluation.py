@@ -6,11 +6,11 @@ import pandas as pd
 import pytest
 import torch
 
-from affetto import changes, corpora, evaluation, protocol, verification
+from affetto import changes, corpora, evaluation, protocol, runs, verification
 from affetto.bench import Bench
 from affetto.cache import FeatureCache
 from affetto.changes import Line
-from affetto.errors import ProtocolError, TrainingError
+from affetto.errors import ConfigError, CorpusError, ProtocolError, TrainingError
 
 CPU = torch.device("cpu")
 SCORES = {"wa", "ua", "macro_f1", "weighted_f1"}
@@ -313,3 +313,54 @@ def test_the_first_of_equals_is_chosen(settings, synthetic, cache):
         precision="fp32",
     )
     assert tied.choose(rows_of(tied, "ann", "ben", "cem"), [], seed=0)["training.weight_decay"] == 0.3
+
+
+# A second stage
+
+
+def test_a_second_stage_divides_what_the_first_gives_to_its_classes_together(settings, run):
+    alone = read_csv(run(settings(name="first", seeds=[0])).with_suffix(".csv"))
+    tried = settings(name="both", seeds=[0], second_stage={"labels": ["sadness", "anger"]})
+    path = run(tried)
+    both = read_csv(path.with_suffix(".csv"))
+    check_numbers(path)
+    pair = ["anger", "sadness"]
+    pd.testing.assert_series_equal(both["happiness"], alone["happiness"])
+    assert (both[pair].sum(axis=1) - alone[pair].sum(axis=1)).abs().max() < 1e-4  # five digits are kept
+    assert (both[pair] - alone[pair]).abs().max().max() > 0.01
+
+
+def test_the_second_stage_learns_from_its_own_classes_alone(settings, synthetic, cache):
+    corpus = corpora.read("table", synthetic)
+    tried = settings(second_stage={"labels": ["sadness", "anger"]})
+    narrow = Bench.prepare(tried, corpus, cache=cache, device=CPU, precision="fp32").narrowed(["sadness", "anger"])
+    rows = narrow.of_classes(range(len(corpus)))
+    assert set(corpus.table["emotion"].iloc[rows]) == {"anger", "sadness"}
+    assert narrow.truth(rows) == corpus.table["emotion"].iloc[rows].tolist()
+    ((model, history),) = narrow.train(tried, rows[::2], rows[1::2], seed=0)
+    assert history.heard == set(rows)
+    answers, probabilities = narrow.test(model, rows)
+    assert probabilities.shape == (len(rows), 2)
+    assert set(answers) <= {"sadness", "anger"}
+
+
+def test_no_checkpoint_is_made_of_two_stages(settings, synthetic, cache, tmp_path):
+    tried = settings(second_stage={"labels": ["sadness", "anger"]})
+    with pytest.raises(ConfigError, match="tiny: second_stage is for benchmarks; a checkpoint holds one model"):
+        runs.train(tried, corpora.read("table", synthetic), tmp_path / "run", cache=cache, device=CPU)
+
+
+def test_a_second_stage_of_classes_that_are_not_there_is_refused(settings, run):
+    with pytest.raises(CorpusError, match="the corpus has boredom; this model's classes are anger, happiness, sadness"):
+        run(settings(seeds=[0], second_stage={"labels": ["boredom", "anger"]}))
+
+
+# The choice of settings
+
+
+def test_settings_can_be_chosen_by_the_lowest_loss(settings, synthetic, cache):
+    """A model that learns nothing has the loss of chance; one that learns has less."""
+    tried = settings(seeds=[0], choose={**CHOOSE, "by": "loss"})
+    corpus = corpora.read("table", synthetic)
+    bench = Bench.prepare(tried, corpus, cache=cache, device=CPU, precision="fp32")
+    assert bench.choose(list(range(len(corpus))), [], seed=0) == {"training.learning_rate": 0.05}

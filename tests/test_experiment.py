@@ -66,7 +66,7 @@ def test_an_experiment_states_only_what_differs(written):
 def test_experiments_that_ship_can_be_read_by_name(name):
     for shipped in experiment.read(name):
         assert shipped.model.name in models.names()
-        assert shipped.protocol.startswith(("emodb-", "speaker-", "bill-"))
+        assert shipped.protocol.startswith(("emodb-", "iemocap-", "ravdess-", "random", "speaker-", "bill-"))
 
 
 def test_assignments_reach_into_models_and_encoders(written):
@@ -91,13 +91,13 @@ def test_assignments_reach_into_models_and_encoders(written):
         ("model.encoder.name=wisper", "model: encoder.name: nothing is called 'wisper'; expected 'speech_bert', "),
         ("model.encoder={outputs: [1]}", "model: the setting 'encoder.name' is required"),
         ("model.encoder.outputs=[0]", "model: encoder: outputs are layer numbers from 1"),
-        ("model.encoder.front_end=mel80", "no front end has this name; the front ends are mel160, whisper80 (got "),
+        ("model.encoder.front_end=mel80", "the front ends are mel160, mockingjay160, whisper80 (got "),
         ("model.encoder.front_end.n_mel=80", "unknown setting 'encoder.front_end.n_mel'; did you mean 'n_mels'?"),
         ("model.heads=7", "model: heads must divide width, got 7 heads on width 120"),
-        ("model.front_end={n_mels: 40}", "model: the CNN's poolings take 64 mel bins or more, got 40"),
-        ("model.encoder={name: speech_bert, inputs: 80}", "encoder.inputs is 80, but the front end gives 160 mel bins"),
-        ("model={name: cnn, front_end: whisper80}", "model: the CNN's poolings take 128 mel bins or more, got 80"),
-        ("model=null", "the setting 'model' is required; the models are cnn, "),
+        ("model.front_end={n_mels: 40}", "model: the CNN's poolings take 64 features or more, got 40"),
+        ("model.encoder={name: speech_bert, inputs: 80}", "encoder.inputs is 80, but the front end gives 160 features"),
+        ("model={name: cnn, front_end: whisper80}", "model: the CNN's poolings take 128 features or more, got 80"),
+        ("model=null", "the setting 'model' is required; the models are acrnn, cnn, "),
         ("seeds=[]", "seeds: Tuple should have at least 1 item"),
         ("choose.grid={training.epoch: [3]}", "unknown setting 'training.epoch'; did you mean 'epochs'?"),
         ("choose.grid={training.epochs: [3, many]}", "training.epochs: Input should be a valid integer"),
@@ -148,13 +148,13 @@ def test_who_chooses_by_leaving_out_trains_on_dev_as_well(choose, refit, written
 
 
 def test_a_row_id_must_do_as_a_file_name():
-    with pytest.raises(ConfigError, match="^emodb_cnn: name: cannot name files"):
-        experiment.read("emodb_cnn", ("name=a/b",))
+    with pytest.raises(ConfigError, match="^emodb_acrnn: name: cannot name files"):
+        experiment.read("emodb_acrnn", ("name=a/b",))
 
 
 def test_who_does_not_ship_is_told_who_does():
-    with pytest.raises(ConfigError, match="^emodb_cnm: no such settings file, and none that ships: .*emodb_cnn, "):
-        experiment.read("emodb_cnm")
+    with pytest.raises(ConfigError, match="^emodb_acrnm: no such settings file, and none that ships: .*emodb_acrnn, "):
+        experiment.read("emodb_acrnm")
 
 
 # Rows
@@ -235,7 +235,7 @@ def test_a_new_setting_at_its_default_leaves_fingerprints_as_they_are(written):
 
 
 @pytest.mark.parametrize(
-    ("name", "fingerprint"), [("emodb_cnn", "5fb6b0a12c9419fc"), ("emodb_whisper3", "97bb1b1298cdc9ad")]
+    ("name", "fingerprint"), [("emodb_whisper3_eight", "c02ff7a9b4054e09"), ("emodb_whisper3", "97bb1b1298cdc9ad")]
 )
 def test_fingerprints_are_what_they_were(name, fingerprint):
     assert experiment.read_one(name).fingerprint == fingerprint

@@ -1,6 +1,8 @@
 import math
 
+import numpy as np
 import pytest
+import scipy.special
 import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
@@ -9,7 +11,16 @@ from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 from affetto.batch import Padded, pad
-from affetto.layers import Classifier, ConvStack, Standardize, TransformerLayer, initialise_bert, max_pool, sinusoids
+from affetto.layers import (
+    Classifier,
+    ConvBlock,
+    ConvStack,
+    Standardize,
+    TransformerLayer,
+    initialise_bert,
+    max_pool,
+    sinusoids,
+)
 
 WIDTH, HEADS, INNER = 24, 3, 40
 ACTIVATIONS = {"gelu": F.gelu, "swish": F.silu}
@@ -63,6 +74,33 @@ def test_a_transformer_layer_looks_at_another_sequence_as_torchs_parts_do():
     torch.testing.assert_close(got.values[queries.mask], witness[queries.mask], atol=1e-5, rtol=0)
 
 
+def test_a_transformer_layers_values_may_be_another_sequence_than_its_keys():
+    ours, theirs = twins()
+    queries, keys, values = clips(2, 4, 1), clips(9, 3, 6, seed=1), clips(9, 3, 6, seed=2)
+    attention = theirs.self_attn
+    attended, _ = F.multi_head_attention_forward(
+        *(part.values.transpose(0, 1) for part in (queries, keys, values)),
+        WIDTH,
+        HEADS,
+        attention.in_proj_weight,
+        attention.in_proj_bias,
+        None,
+        None,
+        False,
+        0.0,
+        attention.out_proj.weight,
+        attention.out_proj.bias,
+        key_padding_mask=~keys.mask,
+        need_weights=False,
+    )
+    x = theirs.norm1(queries.values + attended.transpose(0, 1))
+    witness = theirs.norm2(x + theirs.linear2(F.gelu(theirs.linear1(x))))
+    got = ours(queries, keys, values)
+    torch.testing.assert_close(got.values[queries.mask], witness[queries.mask], atol=1e-5, rtol=0)
+    assert torch.equal(ours(queries, keys).values, ours(queries, keys, keys).values)
+    assert not torch.allclose(got.values, ours(queries, keys).values, atol=1e-2)
+
+
 def test_a_transformer_layer_drops_in_training_only():
     layer, x = TransformerLayer(WIDTH, HEADS, inner=INNER), clips(5, 3)
     assert not torch.equal(layer(x, x).values, layer(x, x).values)
@@ -92,6 +130,15 @@ def test_sinusoids_are_the_formula():
             assert table[position, 2 * i].item() == pytest.approx(math.sin(angle), abs=1e-5)
             assert table[position, 2 * i + 1].item() == pytest.approx(math.cos(angle), abs=1e-5)
     assert sinusoids(9, 5).shape == (9, 5)
+
+
+def test_sinusoids_are_exact_at_late_positions():
+    positions, dimensions = np.arange(20_000, dtype=np.float64), np.arange(16, dtype=np.float64)
+    angles = positions[:, None] / 10_000 ** (2 * dimensions / 32)
+    table = sinusoids(20_000, 32).numpy()
+    assert table.dtype == np.float32
+    np.testing.assert_allclose(table[:, 0::2], np.sin(angles), atol=1e-6)
+    np.testing.assert_allclose(table[:, 1::2], np.cos(angles), atol=1e-6)
 
 
 def test_bert_weights_begin_small_and_biases_at_zero():
@@ -161,3 +208,31 @@ def test_the_convolution_stack_gives_zeros_beyond_a_clip_and_looks_at_none():
     assert not maps.values[~maps.mask].any()
     for clip, got in zip(together.unbind(), maps.unbind(), strict=True):
         torch.testing.assert_close(got, stack(pad([clip])).values[0], atol=1e-6, rtol=0)
+
+
+@torch.no_grad()
+def test_a_trainable_swish_begins_as_the_fixed_one_and_is_equation_4_elsewhere():
+    torch.manual_seed(0)
+    fixed, trainable = ConvBlock(1, 5), ConvBlock(1, 5, swish="trainable")
+    assert set(trainable.state_dict()) - set(fixed.state_dict()) == {"slope"}
+    trainable.load_state_dict({**fixed.state_dict(), "slope": torch.ones(())})
+    frames = clips(8, 6, width=12)
+    maps = Padded(frames.values[..., None], frames.lengths)
+    normed = []
+    trainable.norm.register_forward_hook(lambda _module, _inputs, output: normed.append(output))
+    torch.testing.assert_close(trainable(maps).values, F.silu(normed[0]), atol=1e-6, rtol=0)
+    torch.testing.assert_close(trainable(maps).values, fixed(maps).values, atol=1e-6, rtol=0)
+    for slope in (-0.7, 0.0, 2.5):
+        trainable.slope.fill_(slope)
+        x = normed[0].double().numpy()
+        np.testing.assert_allclose(trainable(maps).values.numpy(), x * scipy.special.expit(slope * x), atol=1e-5)
+
+
+def test_a_trainable_slope_is_learned_in_every_block_alone():
+    stack = ConvStack(channels=(3, 5), strides=(4,), swish="trainable")
+    slopes = [parameter for name, parameter in stack.named_parameters() if name.endswith("slope")]
+    assert [slope.item() for slope in slopes] == [1.0, 1.0]
+    stack(clips(13, 6, width=12)).values.square().sum().backward()
+    assert all(slope.grad is not None and slope.grad != 0 for slope in slopes)
+    fixed = ConvStack(channels=(3, 5), strides=(4,))
+    assert not any(name.endswith("slope") for name, _ in fixed.named_parameters())

@@ -2,7 +2,9 @@
 
 from functools import cache
 
+import numpy as np
 import pytest
+import scipy.signal
 import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
@@ -21,12 +23,34 @@ LENGTHS = (5_000, 400, 40_000, 16_000)
 TINY_WHISPER = {"name": "whisper", "outputs": [1, 2], "width": 32, "heads": 2, "inner": 64}
 TINY_BERT = {"name": "speech_bert", "preset": None, "width": 32, "layers": 2, "heads": 2}
 TINY_FUSION = {"name": "fusion_convbert", "width": 24, "layers": 2, "heads": 3}
+TINY_TRANSFORMER = {"name": "speech_bert", "width": 24, "layers": 2, "heads": 3}
 SMALL = {
+    "acrnn small": {
+        "name": "acrnn",
+        "convolutions": 2,
+        "first_maps": 8,
+        "maps": 16,
+        "linear": 24,
+        "cells": 8,
+        "dense": 16,
+        "dropout": 0.1,
+    },
+    "cnn mockingjay": {"name": "cnn", "front_end": "mockingjay160", "dense": 16, "swish": "trainable"},
     "cnn small": {"name": "cnn", "dense": 16, "dropout": 0.1},
+    "fusion_convbert concatenation": {**TINY_FUSION, "encoder": TINY_BERT, "arrangement": "concatenation"},
+    "fusion_convbert equation_10": {**TINY_FUSION, "encoder": TINY_BERT, "arrangement": "equation_10"},
+    "fusion_convbert robust_cnn": {**TINY_FUSION, "encoder": TINY_BERT, "arrangement": "robust_cnn"},
     "fusion_convbert speech_bert": {**TINY_FUSION, "encoder": TINY_BERT},
+    "fusion_convbert speech_bert frozen": {
+        **TINY_FUSION,
+        "encoder": {**TINY_BERT, "trainable": False},
+        "swish": "trainable",
+    },
     "fusion_convbert whisper frozen": {**TINY_FUSION, "encoder": TINY_WHISPER},
     "fusion_convbert whisper trainable": {**TINY_FUSION, "encoder": {**TINY_WHISPER, "trainable": True}},
     "linear_probe small": {"name": "linear_probe", "encoder": TINY_WHISPER},
+    "speech_bert frozen": {**TINY_TRANSFORMER, "encoder": {**TINY_BERT, "trainable": False}},
+    "speech_bert small": {**TINY_TRANSFORMER, "encoder": TINY_BERT},
 }
 VARIANTS = {**{name: {"name": name} for name in models.names()}, **SMALL}
 every_variant = pytest.mark.parametrize("variant", VARIANTS)
@@ -174,12 +198,12 @@ def test_settings_in_full_rebuild_the_same_settings(variant):
 
 def test_a_model_that_does_not_exist_is_refused_with_the_nearest_and_all_names():
     for name, words in {
-        "cnnn": "no model is called 'cnnn'; the models are cnn, .*linear_probe.*; did you mean 'cnn'\\?",
-        "resnet": "no model is called 'resnet'; the models are cnn, ",
+        "cnnn": "no model is called 'cnnn'; the models are acrnn, cnn, .*linear_probe.*; did you mean 'cnn'\\?",
+        "resnet": "no model is called 'resnet'; the models are acrnn, ",
     }.items():
         with pytest.raises(ConfigError, match=words):
             models.get(name)
-    with pytest.raises(ConfigError, match="x.yaml: the setting 'name' is required; the models are cnn, "):
+    with pytest.raises(ConfigError, match="x.yaml: the setting 'name' is required; the models are acrnn, "):
         models.parse_settings({"dropout": 0.5}, source="x.yaml")
 
 
@@ -218,8 +242,133 @@ def test_the_cnn_has_as_many_parameters_as_table_1_makes():
     assert n_parameters(built("cnn")) == blocks + 512 * 513 + 513 * CLASSES == 1_817_991
 
 
+def test_a_trainable_swish_is_one_number_more_a_block():
+    content = {"name": "cnn", "swish": "trainable"}
+    trainable = models.get("cnn").create(models.parse_settings(content, source="test"), CLASSES)
+    assert n_parameters(trainable) == n_parameters(built("cnn")) + 4
+
+
 def n_parameters(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ({"name": "cnn", "front_end": "whisper80"}, "the CNN's poolings take 128 features or more, got 80"),
+        (
+            {"name": "fusion_convbert", "front_end": {"n_mels": 40}},
+            "the CNN's poolings take 64 features or more, got 40",
+        ),
+        (
+            {"name": "fusion_convbert", "front_end": "whisper80"},
+            "encoder.inputs is 160, but the front end gives 80 features",
+        ),
+        (
+            {"name": "speech_bert", "front_end": "whisper80"},
+            "encoder.inputs is 160, but the front end gives 80 features",
+        ),
+        ({"name": "speech_bert", "heads": 7}, "heads must divide width, got 7 heads on width 120"),
+        ({"name": "speech_bert", "encoder": {"heads": 7}}, "heads must divide width, got 7 heads on width 256"),
+    ],
+)
+def test_sizes_that_do_not_fit_are_refused(content, words):
+    with pytest.raises(ConfigError, match=words):
+        models.parse_settings(content, source="test")
+
+
+# acrnn
+
+
+@torch.inference_mode()
+def test_the_acrnn_hears_three_orders_and_pools_once_by_two_frames_and_four_bands():
+    model = built("acrnn")
+    seen = {}
+    hooks = [
+        module.register_forward_hook(lambda _module, inputs, output, name=name: seen.update({name: (*inputs, output)}))
+        for name, module in [*model.convolutions.named_children(), ("linear", model.linear), ("att", model.attention)]
+    ]
+    model.listen(pad([waveform(160 * 101 - 1), waveform(160 * 41 - 1)]))  # 101 and 41 frames
+    for hook in hooks:
+        hook.remove()
+    assert list(seen) == ["0", "1", "2", "3", "4", "linear", "att"]
+    assert tuple(seen["0"][0].values.shape) == (2, 101, 40, 3)
+    assert tuple(seen["0"][1].values.shape) == (2, 101, 40, 128)
+    assert tuple(seen["1"][0].values.shape) == (2, 51, 10, 128)
+    assert tuple(seen["4"][1].values.shape) == (2, 51, 10, 256)
+    assert seen["4"][1].lengths.tolist() == [51, 21]
+    assert tuple(seen["linear"][0].shape) == (51 + 21, 2560)  # real steps alone
+    assert tuple(seen["linear"][1].shape) == (51 + 21, 768)
+    assert tuple(seen["att"][0].values.shape) == (2, 51, 256)
+    assert tuple(seen["att"][1].shape) == (2, 256)
+
+
+def test_the_acrnns_second_and_third_order_are_derivatives_of_the_first():
+    # Before each is standardised over the utterance, which moves and scales it alone.
+    model = built("acrnn")
+    frames = model.streams["log_mel"](pad([waveform(16_000)])).values[0].double().numpy()
+    static, *derivatives = np.split(frames, 3, axis=1)
+    for order, derivative in enumerate(derivatives, start=1):
+        witness = scipy.signal.savgol_filter(static, 9, deriv=order, polyorder=order, axis=0)[4:-4]
+        for ours, theirs in zip(derivative[4:-4].T, witness.T, strict=True):
+            assert np.corrcoef(ours, theirs)[0, 1] > 0.9999
+
+
+def test_the_acrnn_has_as_many_parameters_as_the_letters_sizes_make():
+    convolutions = 15 * 3 * 128 + 128 + 15 * 128 * 256 + 256 + 3 * (15 * 256 * 256 + 256)
+    recurrent = 2 * 4 * 128 * (768 + 128 + 2)  # two directions of four gates; PyTorch has two biases
+    dense = 256 * 64 + 64 + 64 * CLASSES + CLASSES
+    assert n_parameters(built("acrnn")) == convolutions + 2560 * 768 + 2 * 768 + recurrent + 256 + dense
+
+
+def test_in_training_the_acrnns_batch_norm_knows_no_padding():
+    content = {**VARIANTS["acrnn small"], "dropout": 0.0}
+    model = models.get("acrnn").create(models.parse_settings(content, source="test"), CLASSES).train()
+    short, long = clips(5_000, 16_000)
+    beside = model.listen(pad([short, long, long]))
+    padded = pad([short, long, long])
+    more = model.listen(Padded(F.pad(padded.values, (0, 9_000)), padded.lengths))
+    torch.testing.assert_close(more, beside, atol=1e-5, rtol=1e-5)
+
+
+@torch.inference_mode()
+def test_the_acrnns_attention_is_a_mean_weighted_by_a_softmax_over_real_steps():
+    attention = built("acrnn small").attention
+    states = torch.randn(2, 5, 16, generator=torch.Generator().manual_seed(0))
+    result = attention(Padded(states, torch.tensor([5, 3])).zeroed())
+    for row, length, ours in zip(states, (5, 3), result, strict=True):
+        real = row[:length].numpy()
+        powers = np.exp(real @ attention.score.weight[0].numpy())
+        np.testing.assert_allclose(ours.numpy(), powers @ real / powers.sum(), rtol=1e-5, atol=1e-6)
+
+
+def test_fewer_bands_than_the_acrnn_pools_are_refused():
+    with pytest.raises(ConfigError, match="the pooling takes 4 mel bins or more, got 3"):
+        models.parse_settings({"name": "acrnn", "front_end": {"n_mels": 3}}, source="test")
+
+
+# functionals
+
+
+@torch.inference_mode()
+def test_functionals_are_numpys_statistics_of_each_clips_own_frames():
+    model = built("functionals")
+    stream = model.streams["functionals"]
+    vectors = stream(pad(clips()))
+    assert vectors.values.shape == (len(LENGTHS), 1, 7 * 120)
+    assert vectors.lengths.tolist() == [1] * len(LENGTHS)
+    for vector, clip in zip(vectors.values[:, 0], clips(), strict=True):
+        frames = stream.log_mel(pad([clip])).values[0].double().numpy()
+        percentiles = np.percentile(frames, [5, 25, 50, 75, 95], axis=0)
+        witness = np.concatenate([frames.mean(axis=0), frames.std(axis=0), *percentiles])
+        np.testing.assert_allclose(vector.numpy(), witness, atol=1e-4)
+
+
+@torch.inference_mode()
+def test_functionals_hear_how_loud_a_clip_is():
+    stream = built("functionals").streams["functionals"]
+    quiet, loud = (stream(pad([factor * waveform(16_000)])).values[0, 0, :40] for factor in (1, 10))
+    torch.testing.assert_close(loud - quiet, torch.full((40,), 2 * np.log(10).item()), atol=0.01, rtol=0)
 
 
 # fusion_convbert
@@ -235,6 +384,45 @@ def test_the_fusion_asks_from_the_cnns_steps_and_answers_on_them():
     ((queries, memory, output),) = seen
     assert [part.values.shape[1] for part in (queries, memory, output)] == [4, 256, 4]
     assert model.project_cnn.in_features == 2 * 512  # eq. (5)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize(
+    "variant", [name for name in SMALL if name.startswith("fusion_convbert") and "whisper" not in name]
+)
+def test_each_arrangement_asks_and_answers_as_the_paper_has_it(variant):
+    """Queries, keys and values of each layer: Figure 4a and b, section 3.4, eq. (10)."""
+    model = built(variant)
+    seen: dict[str, Tensor] = {}
+    layers: list[list[Tensor]] = []
+    hooks = [
+        module.register_forward_hook(lambda _module, _inputs, output, name=name: seen.update({name: output}))
+        for name, module in [("cnn", model.project_cnn), ("bert", model.project_encoder)]
+    ] + [
+        layer.register_forward_hook(lambda _layer, inputs, output: layers.append([*inputs, output]))
+        for layer in model.fusion
+    ]
+    logits = model.listen(pad([waveform(160 * 256 - 1)]))  # 256 frames
+    for hook in hooks:
+        hook.remove()
+    cnn, bert = seen["cnn"], seen["bert"]
+    assert (cnn.shape, bert.shape) == ((1, 4, 24), (1, 256, 24))
+    both = torch.cat([cnn, bert], dim=1)
+    queries, keys, values = {
+        "robust_bert": (cnn, bert, bert),
+        "robust_cnn": (bert, cnn, cnn),
+        "concatenation": (both, None, None),  # None: what the layer before gave, or at first the queries
+        "equation_10": (bert, cnn.repeat_interleave(64, dim=1), None),
+    }[model.settings.arrangement]
+    assert len(layers) == 2
+    for asked, answered, *rest in ([part.values for part in layer] for layer in layers):
+        output = rest[-1]
+        told = rest[0] if len(rest) == 2 else answered
+        assert torch.equal(asked, queries)
+        assert torch.equal(answered, queries if keys is None else keys)
+        assert torch.equal(told, queries if values is None else values)
+        queries = output
+    torch.testing.assert_close(logits, model.classifier(queries.mean(dim=1)))
 
 
 def test_at_the_papers_size_speech_bert_is_most_of_the_fusion():
@@ -259,6 +447,35 @@ def test_a_frozen_whisper_is_a_stream_and_a_trainable_one_is_not():
         other = create("fusion_convbert whisper trainable", seed=1)
         other.load_state_dict({**weights, **{k: v for k, v in frozen.state_dict().items() if k in weights}})
         torch.testing.assert_close(other.listen(pad(clips())), frozen.listen(pad(clips())), atol=1e-5, rtol=1e-5)
+
+
+# speech_bert
+
+
+@torch.inference_mode()
+def test_the_transformer_attends_to_itself_and_averages_what_is_real():
+    model = built("speech_bert small")
+    layers = []
+    hooks = [
+        layer.register_forward_hook(lambda _layer, inputs, output: layers.append((*inputs, output)))
+        for layer in model.layers
+    ]
+    logits = model.listen(pad(clips(5_000, 16_000)))
+    for hook in hooks:
+        hook.remove()
+    assert len(layers) == 2
+    assert all(queries is memory for queries, memory, _ in layers)
+    assert layers[1][0] is layers[0][2]
+    means = torch.stack([clip.mean(dim=0) for clip in layers[1][2].unbind()])
+    assert [len(clip) for clip in layers[1][2].unbind()] == [32, 101]
+    torch.testing.assert_close(logits, model.classifier(means))
+
+
+def test_at_the_papers_size_the_transformer_is_the_fusion_without_its_cnn():
+    content = {"name": "speech_bert", "encoder": {"name": "speech_bert", "preset": "paper"}}
+    with torch.device("meta"):
+        model = models.get("speech_bert").create(models.parse_settings(content, source="test"), CLASSES)
+    assert n_parameters(model) == 23_679_751 - 1_551_744 - (1024 * 120 + 120)
 
 
 # Pretrained parts
@@ -293,9 +510,10 @@ def test_models_without_pretrained_parts_begin_as_they_were_drawn():
 # linear_probe
 
 
-def test_a_new_probe_has_no_opinion():
-    content = VARIANTS["linear_probe small"]
-    model = models.get("linear_probe").create(models.parse_settings(content, source="test"), CLASSES)
+@pytest.mark.parametrize("variant", ["linear_probe small", "functionals"])
+def test_a_new_probe_has_no_opinion(variant):
+    content = VARIANTS[variant]
+    model = models.get(content["name"]).create(models.parse_settings(content, source="test"), CLASSES)
     assert not model.listen(pad(clips(5_000, 16_000))).any()
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from affetto import corpora, protocol
+from affetto import audit, corpora, protocol
 from affetto.corpora import Corpus, CorpusInfo
 from affetto.errors import ProtocolError
 from affetto.protocol import Fold, Protocol
@@ -108,12 +108,13 @@ def test_what_cannot_be_trained_and_tested_is_refused(folds, words):
 @pytest.mark.parametrize(
     ("name", "columns", "words"),
     [
-        ("loso", {"speaker": list("abc")}, "no protocol is called 'loso'; the protocols are emodb-loso10, ravdess-6f"),
+        ("loso", {"speaker": list("abc")}, "no protocol is called 'loso'; the protocols are emodb-loso10, iemocap-"),
         ("speaker-xfold", {"speaker": list("abc")}, "no protocol is called 'speaker-xfold'"),
         ("random8", {"speaker": list("abc")}, "no protocol is called 'random8'"),
         ("emodb-random80", {"speaker": list("abc")}, "no protocol is called 'emodb-random80'"),  # the corpus is toy
         ("emodb-loso10", {"speaker": ["03", "08"]}, "expected the speakers 03, 08, .*, 16, got 03, 08$"),
         ("emodb-loso10", {"speaker": [None]}, "expected the speakers 03, .* got none$"),
+        ("iemocap-loso10", {"speaker": ["Ses01F"]}, "iemocap-loso10: expected the speakers Ses01F, .* got Ses01F$"),
         ("ravdess-6fold", {"speaker": ["01", "02"]}, "ravdess-6fold: expected the actors 01 to 24, got 01, 02$"),
         ("speaker-3fold", {"speaker": ["a", "b", None, None]}, "toy: 2 of 4 rows have no speaker, which folds by spe"),
         ("speaker-3fold", {"speaker": ["a", "b", "c", ""]}, "toy: 1 of 4 rows have no speaker"),
@@ -125,6 +126,7 @@ def test_what_cannot_be_trained_and_tested_is_refused(folds, words):
         ("official", {"speaker": list("abc")}, "toy: has no column 'split', which the official partition needs"),
         ("official", {"split": ["train", "test", None]}, "toy: 1 of 3 rows have no split"),
         ("official", {"split": ["train", "test", "both"]}, "toy: split: 'both' is not a split"),
+        ("random80", {"emotion": ["fear", None]}, "toy: 1 of 2 rows have no emotion, which a division by class needs"),
         ("random80", {"speaker": ["a"]}, "toy: 1 clips cannot be divided with 0 of them on one side"),
         ("bill-none", {"speaker": list("ab")}, "toy: has no column 'sentence', which the leakage bill needs"),
         ("bill-none", {"sentence": list("ab")}, "toy: 2 of 2 rows have no speaker, which the leakage bill needs"),
@@ -190,6 +192,32 @@ def test_emodb_leaves_each_speaker_out_once_and_develops_on_the_partner(toy_tree
         assert test == {fold.name}
         assert tuple(sorted(dev | test)) in PAIRS
         assert train == set(corpus.speakers) - dev - test
+
+
+def test_iemocap_leaves_each_speaker_out_once_and_develops_on_the_other_of_the_session(toy_tree):
+    corpus = corpora.read("iemocap", toy_tree("iemocap"))
+    dealt = protocol.create("iemocap-loso10", corpus).checked()
+    assert dealt.id == "iemocap-loso10-v1"
+    assert [fold.name for fold in dealt.folds] == [f"Ses0{session}{sex}" for session in "12345" for sex in "FM"]
+    for fold in dealt.folds:
+        session, sex = fold.name[:5], fold.name[5]
+        train, dev, test = (values(corpus, "speaker", rows) for rows in (fold.train, fold.dev, fold.test))
+        assert test == {fold.name}
+        assert dev == {session + {"F": "M", "M": "F"}[sex]}
+        assert train == set(corpus.speakers) - dev - test
+        assert session not in values(corpus, "session", fold.train)
+        assert len(fold.train) + len(fold.dev) + len(fold.test) == len(corpus)
+    found = {finding.check: finding.status for finding in audit.audit(audit.of_protocol(dealt)).findings}
+    assert (found["speaker"], found["session"]) == ("clean", "shared")
+
+
+def test_iemocap_is_divided_at_random_by_class_and_the_whole_of_it_under_another_id(toy_tree):
+    root = toy_tree("iemocap")
+    dealt = protocol.create("iemocap-random80", corpora.read("iemocap", root)).checked()
+    assert dealt.id == "iemocap-random80-v1"
+    assert {len(fold.test) for fold in dealt.folds} == {round(len(dealt.corpus) / 5)}
+    whole = protocol.create("iemocap-loso10", corpora.read("iemocap-full", root)).checked()
+    assert whole.id == "iemocap-full-loso10-v1"
 
 
 def test_ravdess_tests_four_actors_and_develops_on_the_next_four(toy_tree):

@@ -6,17 +6,19 @@ import math
 import re
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.stats
 
 from affetto import changes, report, scores
 from affetto.errors import ConfigError, ProtocolError
 from affetto.files import json_bytes
-from affetto.report import comparisons, figures, literature, sections, tables
+from affetto.report import comparisons, figures, literature, scoreboards, sections, tables
 
 LABELS = ("anger", "neutral", "sadness")
 SPEAKERS = ("s1", "s2", "s3", "s4", "s5")
@@ -363,7 +365,8 @@ def test_the_published_numbers_are_those_of_the_tables_of_the_paper() -> None:
     assert len(found) == 16
     assert found["Table 4", "Fusion-ConvBERT"].scores == {"wa": 0.8843, "ua": 0.8604}
     assert found["Table 6", "CNNs"].scores == {"wa": 0.8756, "ua": 0.8544}
-    assert {entry.protocol for entry in found.values()} == {LOSO, "emodb-random80-v1", None}
+    protocols = {"Table 4": LOSO, "Table 5": "iemocap-loso10-v1", "Table 6": "emodb-random80-v1"}
+    assert {entry.table: entry.protocol for entry in found.values()} == {**protocols, "Table 7": "iemocap-random80-v1"}
 
 
 def test_folds_that_were_looked_at_are_named_and_left_out_of_a_second_mean(results: Path) -> None:
@@ -406,6 +409,240 @@ def test_clips_are_matched_by_name_and_not_by_place(results: Path) -> None:
     rows = rows_of(results, LOSO)
     shuffled = sections.Row(rows["cnn"].results, rows["cnn"].table.sample(frac=1, random_state=0))
     assert report.compare(rows["probe"], shuffled) == report.compare(rows["probe"], rows["cnn"])
+
+
+# The paper beside what we measured
+
+
+FUSION = "fusion_convbert-robustbert-a"
+RANDOM = "emodb-random80-v1"
+EIGHT = tuple(f"s{number}" for number in range(1, 9))  # with fewer than six, no test over speakers can come below 0.05
+RATES = {
+    "cnn": 0.5,
+    "transformer": 0.55,
+    "speech_bert": 0.89,
+    FUSION: 0.9,
+    "fusion_convbert-robustbert-b": 0.6,
+    "fusion_convbert-robustcnn-a": 0.88,
+    "acrnn": 0.7,
+}
+
+
+def put_paper(results: Path, protocol: str, rows: Sequence[str], **changed: Any) -> None:
+    """Rows of the paper under one of its protocols, eight speakers each."""
+    said = {"corpus": "toy", "manifest_sha256": "a" * 64, "folds_sha256": "b" * 64}
+    (results / protocol).mkdir(parents=True)
+    (results / protocol / "protocol.json").write_bytes(json_bytes({"id": protocol, **said}))
+    folds = {speaker: tuple(f"{speaker}-{sentence}" for sentence in SENTENCES) for speaker in EIGHT}
+    for row in rows:
+        table = predictions(RATES[row], seeds=[0], folds=folds, seed=len(row))
+        put(results, protocol, row, table, **changed)
+
+
+def chapter_of(path: Path) -> str:
+    """The chapter on the paper, as Markdown."""
+    text = path.read_text(encoding="utf-8")
+    start = text.index('<a id="paper-fusion-convbert"></a>')
+    return text[start : text.index('<a id="meaning"></a>')]
+
+
+def under(chapter: str, caption: str, head: str) -> list[list[str]]:
+    """The cells of the table below a caption."""
+    return markdown_rows(chapter[chapter.index(f"\n{caption}") :], head)
+
+
+def labelled(rows: Sequence[Sequence[str]], name: str) -> Sequence[str]:
+    return next(row for row in rows if row[0] == name)
+
+
+@pytest.fixture(scope="module")
+def paper(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Results of every row under both protocols that EMO-DB has, and the report beside them."""
+    results = tmp_path_factory.mktemp("paper") / "results"
+    put_paper(results, LOSO, list(RATES))
+    put_paper(results, RANDOM, [row for row in RATES if row != "acrnn"])
+    report.write(results)
+    return results
+
+
+def cited(text: str, table: int) -> dict[str, list[str]]:
+    """Models and the four columns of a table, as the text of the paper has them."""
+    begin = text.index(f"Table {table}. Speaker-independent")
+    found = re.findall(
+        r"^(\w+, [A-Z.]+ et al\. \[\d+\]|Our model)((?: (?:[\d.]+|[—-])){4})$", text[begin:], re.MULTILINE
+    )
+    lines: dict[str, list[str]] = {}
+    for model, columns in found:
+        lines[model] = columns.split()
+        if model == "Our model":
+            break
+    return lines
+
+
+@pytest.mark.parametrize("table", [8, 9])
+def test_cited_systems_are_those_of_the_text_of_the_paper(table: int) -> None:
+    path = Path(__file__).parents[2] / "shared" / "papers" / "fusion-convbert.txt"
+    if not path.is_file():
+        pytest.skip(f"the paper is not at {path}")
+    expected = cited(path.read_text(encoding="utf-8"), table)
+    assert len(expected) == 6
+    [study] = literature.studies()
+    exhibit = next(exhibit for exhibit in study.exhibits if exhibit.name == f"Table {table}")
+    assert len(exhibit.lines) == 6
+    for line, (model, columns) in zip(exhibit.lines, expected.items(), strict=True):
+        assert line.model.startswith(model)
+        said = [line.scores.get(protocol, {}).get(name) for protocol in exhibit.protocols for name in ("wa", "ua")]
+        assert said == [None if column in "—-" else pytest.approx(float(column) / 100) for column in columns]
+
+
+def test_what_is_said_of_matrices_contradicts_itself_where_the_remark_says_so() -> None:
+    [study] = literature.studies()
+    remarked = [matrix.name for matrix in study.matrices if matrix.remark]
+    assert remarked == ["Figure 6", "Figure 8"]
+    says = {matrix.name: matrix.says for matrix in study.matrices}
+    sixth = [float(re.findall(r"(\d+) %", words)[0]) for words in says["Figure 6"].values()]
+    assert 4 * 67.12 - sum(sixth) == pytest.approx(72.5, abs=0.05) and max(sixth) == 68
+    eighth = [float(re.findall(r"(\d+) %", words)[0]) for words in says["Figure 8"].values()]
+    assert np.mean(eighth) == 70.5 and 71.36 - 70.5 > 0.5
+
+
+def test_a_table_of_the_paper_has_ours_and_the_difference_below_each_line(paper: Path) -> None:
+    rows = under(chapter_of(paper / "REPORT.md"), "Table 4: ", "system")
+    assert [row[0] for row in rows[:6]] == [
+        "CNNs",
+        "`cnn`",
+        "ours − paper",
+        "Transformer",
+        "`transformer`",
+        "ours − paper",
+    ]
+    stored = json.loads((paper / LOSO / "cnn.json").read_text(encoding="utf-8"))
+    ua, (low, high) = stored["fold_mean"]["ua"], stored["intervals"]["fold_mean"]["ua"]
+    assert rows[0][1:4] == ["79.42", "78.12", "77"]
+    assert rows[1][2] == f"{100 * ua:.2f} [{100 * low:.1f}, {100 * high:.1f}]"
+    expected = f"{100 * ua - 78.12:+.2f} [{100 * low - 78.12:+.1f}, {100 * high - 78.12:+.1f}]"
+    assert rows[2][2] == expected.replace("-", "−")
+    assert rows[2][4] == "not explained yet"
+
+
+def test_far_rows_wait_for_an_explanation_and_near_ones_do_not(paper: Path) -> None:
+    [study] = literature.studies()
+    row = rows_of(paper, LOSO)["cnn"]
+    said = {"wa": row.score("wa"), "ua": row.score("ua")}
+    assert scoreboards._why(row, {**said, "ua": said["ua"] + 0.0299}, study) == ""
+    assert scoreboards._why(row, {**said, "ua": said["ua"] + 0.0301}, study) == "not explained yet"
+    assert scoreboards._why(row, {**said, "wa": said["wa"] - 0.0301}, study) == "not explained yet"
+    known = replace(study, remarks={"cnn": {LOSO: "Fewer steps."}})
+    assert scoreboards._why(row, {"ua": said["ua"] + 0.1}, known) == "Fewer steps."
+    other = replace(study, remarks={"cnn": {RANDOM: "Fewer steps."}})
+    assert scoreboards._why(row, {"ua": said["ua"] + 0.1}, other) == "not explained yet"
+
+
+def test_remarks_and_reasons_are_of_rows_and_protocols_that_the_paper_is_shown_with() -> None:
+    [study] = literature.studies()
+    protocols = {protocol for exhibit in study.exhibits for protocol in exhibit.protocols}
+    rows = {line.row for exhibit in study.exhibits for line in exhibit.lines}
+    assert set(study.not_run) <= protocols and len(protocols) == 4
+    assert set(study.remarks) <= rows and rows == {*RATES, None}
+    assert {protocol for remarks in study.remarks.values() for protocol in remarks} <= protocols
+    assert {exhibit.part for exhibit in study.exhibits} == set(study.parts)
+    assert {matrix.part for matrix in study.matrices} <= set(study.parts)
+
+
+def test_the_claims_of_the_paper_are_tested_over_speakers(paper: Path) -> None:
+    text = chapter_of(paper / "REPORT.md")
+    part = text[text.index("### 4.2.1") : text.index("### 4.2.2")]
+    rows = rows_of(paper, LOSO)
+    verdicts = {}
+    for rival in ("cnn", "transformer", "speech_bert"):
+        ours, theirs = (rows[name].by_speaker("ua").to_numpy() for name in (FUSION, rival))
+        witness = scipy.stats.permutation_test(
+            (ours, theirs), lambda a, b: float(np.mean(a - b)), permutation_type="samples", n_resamples=np.inf
+        )
+        verdicts[rival] = verdict = "beats" if witness.statistic > 0 and witness.pvalue <= 0.05 else "does not beat"
+        [line] = [line for line in part.splitlines() if f"`{FUSION}` **{verdict}** `{rival}`: UA " in line]
+        assert f"{100 * witness.statistic:+.2f} points".replace("-", "−") in line
+        assert f"p = {tables.p_value(witness.pvalue)}" in line
+        assert f"ahead with {(ours > theirs).sum()} of 8 speakers" in line
+    assert verdicts == {"cnn": "beats", "transformer": "beats", "speech_bert": "does not beat"}
+    assert f"Speaker-independent: `{FUSION}` **beats** `fusion_convbert-robustbert-b`" in text
+    assert f"Speaker-dependent: `{FUSION}` **does not beat** `fusion_convbert-robustcnn-a`" in text
+    assert f"Speaker-independent: `{FUSION}` **beats** `acrnn`" in text
+    assert "acrnn" not in text[text.index("Speaker-dependent: ") : text.index("### 4.2.5")]
+
+
+def test_figures_of_the_paper_are_drawn_where_there_are_results(paper: Path) -> None:
+    drawn = sorted(path.name for path in (paper / "figures").glob("paper-*.svg"))
+    assert drawn == [
+        "paper-fusion-convbert-figure-10-emodb-loso10-v1.svg",
+        "paper-fusion-convbert-figure-5.svg",
+        "paper-fusion-convbert-figure-7.svg",
+        "paper-fusion-convbert-figure-9-emodb-loso10-v1.svg",
+    ]
+    bars = (paper / "figures" / drawn[-1]).read_text(encoding="utf-8")
+    for protocol in (LOSO, RANDOM):
+        for row in (FUSION, "fusion_convbert-robustbert-b"):
+            assert f">{100 * rows_of(paper, protocol)[row].score('ua'):.1f}<" in bars
+    found = Page((paper / "report.html").read_text(encoding="utf-8"))
+    assert not found.open and len(found.of("id")) == len(set(found.of("id")))
+
+
+def test_recalls_stand_beside_the_words_on_a_confusion_matrix(paper: Path) -> None:
+    rows = under(chapter_of(paper / "REPORT.md"), "Figure 5: ", "class")
+    table = pd.read_csv(paper / LOSO / f"{FUSION}.csv")
+    for label in LABELS:
+        own = table[table["truth"] == label]
+        expected = 100 * (own["truth"] == own["prediction"]).mean()
+        assert labelled(rows, label)[1:] == ["above 90 %", f"{expected:.2f}"]
+    assert labelled(rows, "boredom")[1:] == ["below 80 %, confused with neutral", "–"]
+
+
+def test_iemocap_is_shown_as_not_run(paper: Path) -> None:
+    text = chapter_of(paper / "REPORT.md")
+    rows = under(text, "Table 5: ", "system")
+    assert labelled(rows, "Fusion-ConvBERT")[1:4] == ["66.47", "67.12", "66"]
+    missing = "not run: IEMOCAP is not freely available"
+    assert [row[1:] for row in rows if row[0].startswith("`")] == [["–", "–", "–", missing]] * 4
+    assert "cannot be read" in labelled(under(text, "Figure 9: IEMOCAP", "system"), "Fusion-B")
+    assert {row[2] for row in under(text, "Figure 6: ", "class")} == {missing}
+
+
+def test_rows_that_are_not_there_are_shown_as_not_run(tmp_path: Path) -> None:
+    put_paper(tmp_path, LOSO, ["cnn", FUSION])
+    report.write(tmp_path)
+    text = chapter_of(tmp_path / "REPORT.md")
+    assert "Of the 26 results that would stand beside the paper's, 2 are there" in text
+    rows = under(text, "Table 4: ", "system")
+    assert labelled(rows, "`transformer`")[1:] == ["–", "–", "–", "not run"]
+    assert labelled(rows, "Transformer")[1:4] == ["80.25", "79.10", "78"]
+    assert f"`{FUSION}` **beats** `cnn`" in text
+    assert f"* `{FUSION}` against `transformer`: not known, as `transformer` was not run." in text
+    everyone = "`cnn`, `transformer` and `speech_bert`"
+    assert f"* `{FUSION}` against {everyone}: not known, as `{FUSION}` was not run." in text
+    nine = under(text, "Figure 9: EMO-DB", "system")
+    assert labelled(nine, f"`{FUSION}`")[3] == "speaker-dependent: not run"
+    assert labelled(nine, "`fusion_convbert-robustbert-b`")[1:] == ["–", "–", "not run"]
+    assert "where there is no bar, we have no result" in text
+    assert {row[2] for row in under(text, "Figure 7: ", "class")} == {"not run"}
+    assert labelled(under(text, "Table 8: ", "system"), "Meng, H. et al. [38]")[1:] == [
+        *("–", "84.99", "–", "90.37"),
+        "no row of ours",
+    ]
+
+
+def test_the_paper_is_shown_without_any_result_of_its_protocols(tmp_path: Path) -> None:
+    put(tmp_path, "toy-loso5-v1", "cnn", predictions(0.6, seeds=[0], folds=loso(), seed=1))
+    report.write(tmp_path)
+    text = chapter_of(tmp_path / "REPORT.md")
+    assert "0 are there" in text and "ours − paper" not in text and "![" not in text
+    for name in ("Table 4", "Table 9", "Figure 5", "Figure 10"):
+        assert f"\n{name}: " in text
+
+
+def test_simulated_rows_do_not_stand_beside_the_paper(tmp_path: Path) -> None:
+    put_paper(tmp_path, LOSO, ["cnn"], simulated=True)
+    report.write(tmp_path)
+    assert labelled(under(chapter_of(tmp_path / "REPORT.md"), "Table 4: ", "system"), "`cnn`")[4] == "not run"
 
 
 # The leakage bill

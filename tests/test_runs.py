@@ -53,6 +53,7 @@ def test_a_run_ends_in_a_checkpoint_that_recognises(settings, train, synthetic):
         "settings.yaml",
         "origin.yaml",
         "metrics.jsonl",
+        "tensorboard",
         "checkpoint",
     }
     assert yaml.safe_load((target.parent / "settings.yaml").read_text()) == json.loads(json.dumps(tried.config))

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 
 from affetto import corpora, experiment, training
@@ -20,7 +21,7 @@ from affetto.cache import FeatureCache
 from affetto.dataset import Features
 from affetto.models import SpeechModel
 from affetto.tasks import Categories, CategoriesSettings
-from affetto.training import TrainingSettings, fit, predict
+from affetto.training import History, TrainingSettings, fit, predict
 
 CPU = torch.device("cpu")
 COMMAND = [sys.executable, "-c", "from affetto.cli import main; main()"]
@@ -30,6 +31,7 @@ class Loudness(nn.Module):
     """A stream: mean loudness of each tenth of a second and how it changes, (T, 2)."""
 
     width = 2
+    frame_rate = 10.0
     fingerprint = "loudness"
 
     def forward(self, waveforms: Padded) -> Padded:
@@ -90,12 +92,22 @@ def train(features, model=None, *, dev=("dia",), seed=0, task=None, folder=None,
     """A model trained on two speakers, with its history."""
     torch.manual_seed(seed)
     model = model or Small(dropout=0.3)
-    history = fit(
-        model,
+    [history] = train_for(
+        features, [dev], model, seed=seed, task=task, folder=folder, progress=progress, rows=rows, **settings
+    )
+    model.load_state_dict(history.weights, strict=False)
+    return model, history
+
+
+def train_for(features, devs, model=None, *, seed=0, task=None, folder=None, progress=None, rows=None, **settings):
+    """The histories of one training on two speakers, one a set of dev speakers."""
+    torch.manual_seed(seed)
+    return fit(
+        model or Small(dropout=0.3),
         task or Categories(features.corpus.categories),
         features,
         spoken_by(features, ["ann", "ben"]) if rows is None else rows,
-        spoken_by(features, dev),
+        [spoken_by(features, dev) for dev in devs],
         TrainingSettings(**{"epochs": 4, "learning_rate": 0.01, **settings}),
         seed=seed,
         device=CPU,
@@ -103,7 +115,20 @@ def train(features, model=None, *, dev=("dia",), seed=0, task=None, folder=None,
         folder=folder,
         **({} if progress is None else {"progress": progress}),
     )
-    return model, history
+
+
+class KilledError(Exception):
+    pass
+
+
+def killing_after(last: int):
+    """A listener to progress that ends the run after an epoch."""
+
+    def kill(what, done, total):
+        if done == last:
+            raise KilledError
+
+    return kill
 
 
 def same(first, second) -> bool:
@@ -159,7 +184,7 @@ def bench(synthetic, tiny_probe, tmp_path_factory):
 
 def test_a_linear_probe_learns_the_synthetic_emotions(bench, tiny_probe):
     tried = bench(tiny_probe, epochs=30, batch_size=None, optimizer="adam", learning_rate=0.03)
-    model, history = tried.train(tried.experiment, spoken_by(tried.features, ["ann", "ben", "cem"]), [], seed=0)
+    [(model, history)] = tried.train(tried.experiment, spoken_by(tried.features, ["ann", "ben", "cem"]), [], seed=0)
     assert history.epochs[-1].loss < 0.5 * history.epochs[0].loss
     rows = spoken_by(tried.features, ["dia"])
     answers, _ = tried.test(model, rows)
@@ -170,21 +195,21 @@ def test_a_linear_probe_learns_the_synthetic_emotions(bench, tiny_probe):
 def test_the_cnn_learns_the_synthetic_emotions_and_memorises_a_batch(bench):
     tried = bench("cnn", epochs=4, batch_size=8)
     train_rows = spoken_by(tried.features, ["ann", "ben"])
-    _, history = tried.train(tried.experiment, train_rows, spoken_by(tried.features, ["cem"]), seed=0)
+    [(_, history)] = tried.train(tried.experiment, train_rows, spoken_by(tried.features, ["cem"]), seed=0)
     assert history.epochs[-1].loss < 0.5 * history.epochs[0].loss
     assert history.best.dev["ua"] > 0.8
     memorise = tried.experiment.with_settings({"training.epochs": 25, "training.batch_size": None})
-    _, history = tried.train(memorise, train_rows[::6], [], seed=0)
+    [(_, history)] = tried.train(memorise, train_rows[::6], [], seed=0)
     assert history.epochs[-1].loss < 0.02
 
 
 def test_normalisation_comes_from_the_training_rows_alone(bench, tiny_probe, monkeypatch):
     tried = bench(tiny_probe, epochs=1, batch_size=None)
     rows = spoken_by(tried.features, ["ann", "ben"])
-    before, _ = tried.train(tried.experiment, rows, spoken_by(tried.features, ["dia"]), seed=0)
+    [(before, _)] = tried.train(tried.experiment, rows, spoken_by(tried.features, ["dia"]), seed=0)
     get = tried.features.get
     monkeypatch.setattr(tried.features, "get", lambda row, stream: get(row, stream) * (1 if row in rows else 1e3))
-    after, _ = tried.train(tried.experiment, rows, spoken_by(tried.features, ["dia"]), seed=0)
+    [(after, _)] = tried.train(tried.experiment, rows, spoken_by(tried.features, ["dia"]), seed=0)
     assert same(before, after)
 
 
@@ -239,6 +264,195 @@ def test_without_dev_the_last_epoch_is_kept(features):
 def test_training_ends_when_patience_does(script, patience, epochs, easy_dev):
     _, history = train(easy_dev, Scripted(script), epochs=len(script), patience=patience)
     assert len(history.epochs) == epochs
+
+
+def logit(loss: float) -> float:
+    """The logit of the right one of three classes, beside zeros, that has this cross-entropy."""
+    return -math.log((math.exp(loss) - 1) / 2)
+
+
+@pytest.mark.parametrize(
+    ("losses", "epochs"),
+    [
+        ([1.0, 0.9, 0.89, 0.85, 0.1, 0.1], 4),  # 0.85 is not a tenth below 0.9
+        ([1.0, 0.9, 0.89, 0.8, 0.805, 0.79, 0.1, 0.1], 6),
+        ([1.0, 1.0, 0.8, 1.0, 0.7, 1.0, 0.6, 0.6, 0.6], 9),  # every second epoch is enough, and the rest do no harm
+        ([1.0, 2.0, 0.95, 0.1, 0.1], 3),  # lower, and a better score, but not by a tenth
+        ([1.0, 0.1], 2),
+    ],
+)
+def test_training_ends_when_the_dev_loss_falls_by_less_than_a_share(losses, epochs, easy_dev):
+    script = [logit(loss) for loss in losses]
+    _, history = train(easy_dev, Scripted(script), epochs=len(script), patience=2, least_gain=0.1)
+    assert [epoch.dev_loss for epoch in history.epochs] == pytest.approx(losses[:epochs], rel=1e-4)
+
+
+def test_without_dev_or_patience_no_gain_is_asked_for(features):
+    for dev, patience in (((), 2), (("dia",), None)):
+        _, history = train(features, dev=dev, epochs=4, patience=patience, least_gain=0.9)
+        assert len(history.epochs) == 4
+
+
+# Several dev sets, one training
+
+
+DEVS = (("dia",), ("cem",), ("cem", "dia"))
+ENDS = {
+    "all epochs": {"epochs": 5},
+    "patience": {"epochs": 8, "patience": 2, "learning_rate": 0.05},
+    "least gain": {"epochs": 8, "patience": 2, "least_gain": 0.05, "learning_rate": 0.05},
+}
+
+
+@pytest.fixture
+def unlike(features, monkeypatch):
+    """One dev speaker's emotions are others than they sound, so that more training is worse for it."""
+    targets = features.targets.clone()
+    rows = spoken_by(features, ["cem"])
+    targets[rows] = (targets[rows] + 1) % 3
+    monkeypatch.setattr(features, "targets", targets)
+    return features
+
+
+@pytest.mark.parametrize("settings", ENDS.values(), ids=ENDS)
+def test_a_training_for_several_dev_sets_is_that_for_each_alone(settings, unlike):
+    together = train_for(unlike, (*DEVS, ()), **settings)
+    for dev, history in zip(DEVS, together, strict=False):
+        [alone] = train_for(unlike, [dev], **settings)
+        assert history == alone
+        assert history.weights.keys() == alone.weights.keys() == Small().trained_state.keys() - {"dropout"}
+        assert all(torch.equal(tensor, alone.weights[name]) for name, tensor in history.weights.items())
+        assert history.heard == alone.heard == set(spoken_by(unlike, ("ann", "ben", *dev)))
+    assert together[-1].heard == set(spoken_by(unlike, ("ann", "ben")))
+    assert len(together[-1].epochs) == settings["epochs"]
+    best = {(len(history.epochs), history.best.epoch) for history in together}
+    assert len(best) > 1
+    if "patience" in settings:
+        assert len(together[1].epochs) < len(together[0].epochs)  # each ended when its own patience did
+
+
+@pytest.mark.parametrize("settings", ENDS.values(), ids=ENDS)
+def test_an_interrupted_training_for_several_dev_sets_ends_as_if_it_had_not_been(settings, unlike, tmp_path):
+    whole = train_for(unlike, DEVS, **settings)
+    longest = max(len(history.epochs) for history in whole)
+    for last in (1, longest - 1):
+        folder = tmp_path / str(last)
+        with pytest.raises(KilledError):
+            train_for(unlike, DEVS, folder=folder, progress=killing_after(last), **settings)
+        torn = train_for(unlike, DEVS, folder=folder, **settings)
+        assert torn == whole
+        for history, uninterrupted in zip(torn, whole, strict=True):
+            weights = uninterrupted.weights.items()
+            assert all(torch.equal(tensor, history.weights[name]) for name, tensor in weights)
+
+
+def test_what_was_heard_before_and_by_whom_stays_known(features):
+    features.heard.clear()
+    features.batch([95])
+    train_for(features, [("cem",)], rows=[0, 1])
+    assert features.heard == {0, 1, 95, *spoken_by(features, ["cem"])}
+
+
+# How long an epoch is, and of what
+
+
+@pytest.fixture
+def dealt(features, monkeypatch):
+    """Rows of each batch that was asked for."""
+    batches: list[list[int]] = []
+    honest = features.batch
+
+    def batch(rows):
+        batches.append(list(rows))
+        return honest(rows)
+
+    monkeypatch.setattr(features, "batch", batch)
+    return batches
+
+
+@pytest.mark.parametrize(("steps", "sizes"), [(2, [16, 16]), (None, [16, 16, 16]), (7, [16] * 7)])
+def test_an_epoch_has_as_many_steps_as_it_is_told(steps, sizes, features, dealt):
+    rows = spoken_by(features, ["ann", "ben"])
+    train(features, dev=(), epochs=2, batch_size=16, steps_per_epoch=steps)
+    assert [len(batch) for batch in dealt] == sizes * 2
+    epochs = [[row for batch in part for row in batch] for part in (dealt[: len(sizes)], dealt[len(sizes) :])]
+    assert epochs[0] != epochs[1]
+    passes = len(sizes) / 3
+    for epoch in epochs:
+        counts = [epoch.count(row) for row in rows]
+        assert sum(counts) == 16 * len(sizes)  # of these rows and no others
+        assert {math.floor(passes), math.ceil(passes)} == set(counts)  # each once before any comes again
+
+
+def test_with_all_clips_at_once_a_step_is_a_pass(features, tmp_path):
+    found = rates(tmp_path, features, epochs=2, steps_per_epoch=3, warmup=0.0, learning_rate=0.6)
+    assert found == pytest.approx([0.3, 0.0])  # six steps
+
+
+class Lengths(Small):
+    """Writes down how long the clips are that it is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: dict[bool, set[int]] = {True: set(), False: set()}
+
+    def forward(self, streams):
+        self.found[self.training].update(streams["loudness"].lengths.tolist())
+        return super().forward(streams)
+
+
+def test_long_clips_are_cropped_in_training_alone(features):
+    whole, cropped, short = Lengths(), Lengths(), Lengths()
+    train(features, whole, epochs=1)
+    train(features, cropped, epochs=1, crop=0.5)
+    train(features, short, epochs=1, crop=1.2)
+    assert min(whole.found[True]) == 11
+    assert max(whole.found[True]) > 12
+    assert cropped.found[True] == {5}  # frames, of a tenth of a second
+    assert short.found[True] == {11, 12}
+    assert cropped.found[False] == short.found[False] == whole.found[False]
+
+
+# Curves
+
+
+def curves(folder: Path) -> dict[str, list[tuple[int, float]]]:
+    """Steps and values of all scalars, as TensorBoard reads them."""
+    events = EventAccumulator(str(folder / "tensorboard")).Reload()
+    return {name: [(event.step, event.value) for event in events.Scalars(name)] for name in events.Tags()["scalars"]}
+
+
+def drawn(history: History) -> dict[str, list[tuple[int, float]]]:
+    """What its curves should be."""
+    values = {"loss/train": lambda epoch: epoch.loss, "loss/dev": lambda epoch: epoch.dev_loss}
+    scores = {f"dev/{name}": lambda epoch, name=name: epoch.dev[name] for name in history.best.dev}
+    return {
+        name: [(epoch.epoch, pytest.approx(value(epoch), rel=1e-5)) for epoch in history.epochs]
+        for name, value in {**values, **scores}.items()
+    }
+
+
+def test_tensorboard_reads_the_curves(features, tmp_path):
+    _, history = train(features, folder=tmp_path)
+    assert len(history.epochs) == 4
+    assert {"loss/train", "loss/dev", "dev/ua", "dev/wa"} <= curves(tmp_path).keys()
+    assert curves(tmp_path) == drawn(history)
+
+
+def test_curves_of_an_interrupted_run_have_each_epoch_once(features, tmp_path, monkeypatch):
+    _, whole = train(features)
+    with pytest.raises(KilledError):
+        train(features, folder=tmp_path, progress=killing_after(2))
+
+    def die(*_):
+        raise KilledError
+
+    with monkeypatch.context() as patch, pytest.raises(KilledError):
+        patch.setattr(training, "write_whole", die)  # the third epoch is drawn, and then not kept
+        train(features, folder=tmp_path)
+    assert len(curves(tmp_path)["loss/train"]) == 3
+    train(features, folder=tmp_path)
+    assert curves(tmp_path) == drawn(whole)
 
 
 # What a run depends on
@@ -362,21 +576,12 @@ def test_progress_is_told_of_every_epoch(features):
 # Interrupted and taken up again
 
 
-class KilledError(Exception):
-    pass
-
-
 @pytest.mark.parametrize("settings", [{}, {"patience": 2, "learning_rate": 0.0}], ids=["all epochs", "patience"])
 def test_a_run_that_is_interrupted_ends_as_if_it_had_not_been(settings, features, tmp_path):
     whole, history = train(features, epochs=8, folder=tmp_path, **settings)
     (tmp_path / "state.pt").unlink()
-
-    def kill(what, done, total):
-        if done == 2:
-            raise KilledError
-
     with pytest.raises(KilledError):
-        train(features, epochs=8, folder=tmp_path, progress=kill, **settings)
+        train(features, epochs=8, folder=tmp_path, progress=killing_after(2), **settings)
     told = []
     torn, history_torn = train(
         features, epochs=8, folder=tmp_path, progress=lambda *news: told.append(news[1]), **settings

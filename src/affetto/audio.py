@@ -5,6 +5,8 @@ what its model heard. Decoding is libsndfile's (soundfile), resampling is soxr's
 """
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -84,6 +86,24 @@ def read(
         name = str(source) if isinstance(source, str | Path) else "<bytes>"
     if not start >= 0:
         raise ValueError(f"expected a start of 0 s or later, got {start}")
+    with _open(source, name) as stream:
+        samples, rate = _decode(stream, name, start, end)
+    return from_array(samples, rate, name=name)
+
+
+def seconds(path: Path, *, name: str) -> float:
+    """The duration of a file by its header, in seconds.
+
+    Raises:
+        AudioError: if the file is missing or not audio.
+    """
+    with _open(path, name) as stream, soundfile.SoundFile(stream) as file:
+        return float(file.frames / file.samplerate)
+
+
+@contextmanager
+def _open(source: str | Path | bytes | BinaryIO, name: str) -> Iterator[BinaryIO]:
+    """The source as a binary stream; what goes wrong while it is read becomes an `AudioError`."""
     try:
         if isinstance(source, str | Path):
             path = Path(source)
@@ -92,16 +112,15 @@ def read(
             if not path.is_file():
                 raise AudioError(name, "undecodable", "not a file")
             with path.open("rb") as stream:
-                samples, rate = _decode(stream, name, start, end)
+                yield stream
         else:
-            samples, rate = _decode(io.BytesIO(source) if isinstance(source, bytes) else source, name, start, end)
+            yield io.BytesIO(source) if isinstance(source, bytes) else source
     except soundfile.LibsndfileError as error:
         raise AudioError(name, "undecodable", f"not audio that can be decoded ({_reason(error)})") from error
     except TypeError as error:  # soundfile takes a name in .raw for samples without a header
         raise AudioError(name, "undecodable", "raw samples without a header; convert them to WAV first") from error
     except OSError as error:
         raise AudioError(name, "undecodable", f"cannot be read ({error.strerror or error})") from error
-    return from_array(samples, rate, name=name)
 
 
 def from_array(samples: npt.NDArray[Any], sample_rate: int, *, name: str = "<array>") -> Recording:

@@ -1,15 +1,19 @@
-"""SpecAugment (Park et al., 2019, arXiv:1904.08779): stripes of time and of frequency set to zero.
+"""What is done to features in training alone: random stretches of long clips, and SpecAugment.
+
+SpecAugment (Park et al., 2019, arXiv:1904.08779): stripes of time and of frequency set to zero.
 
 The first paper uses it without its parameters. The defaults are those of PANNs (Kong et al., 2020) for 64 mel bins,
 two stripes each of up to 64 frames and 8 bins, with the bins scaled to 160; a time stripe never takes more than a fifth
 of its clip.
 """
 
+from collections.abc import Mapping
+
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from affetto.batch import Padded
+from affetto.batch import Padded, pad
 from affetto.config import Settings
 
 
@@ -24,6 +28,36 @@ class SpecAugmentSettings(Settings):
     mel_stripes: int = Field(default=2, ge=0)
     mel_width: int = Field(default=20, ge=0)
     """Bins, at most."""
+
+
+def crop(
+    streams: Mapping[str, Padded], rates: Mapping[str, float | None], seconds: float, generator: torch.Generator
+) -> dict[str, Padded]:
+    """A random stretch of every clip that is longer, the same one in all streams.
+
+    Args:
+        streams: each (B, T, D).
+        rates: frames a second of each stream; None: it has no time (one vector a clip), and stays.
+        seconds: length of the stretch.
+        generator: on the CPU; where the randomness comes from.
+
+    Returns:
+        The streams, each at most `seconds` long.
+    """
+    place = torch.rand(len(next(iter(streams.values()))), generator=generator)  # 0..1 of what a clip has to spare
+    return {
+        name: stream if (rate := rates[name]) is None else _stretch(stream, round(seconds * rate), place)
+        for name, stream in streams.items()
+    }
+
+
+def _stretch(stream: Padded, size: int, place: Tensor) -> Padded:
+    """At most `size` frames of each clip."""
+    spare = (stream.lengths.cpu() - size).clamp(min=0)
+    starts = (place * (spare + 1)).long().clamp(max=spare)  # (B,)
+    clips = zip(stream.unbind(), starts.tolist(), strict=True)
+    cut = pad([frames[start : start + size] for frames, start in clips])
+    return Padded(cut.values, cut.lengths.to(stream.lengths.device))
 
 
 def spec_augment(log_mel: Padded, settings: SpecAugmentSettings, *, generator: torch.Generator) -> Padded:

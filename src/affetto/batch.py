@@ -86,6 +86,22 @@ def pad(sequences: Sequence[Tensor]) -> Padded:
     return Padded(torch.nn.utils.rnn.pad_sequence(list(sequences), batch_first=True), lengths)
 
 
+def join(first: Padded, second: Padded) -> Padded:
+    """Each clip's two sequences (B, T, D) and (B, S, D) one after the other, (B, T + S at most, D)."""
+    pairs = zip(first.unbind(), second.unbind(), strict=True)
+    joined = pad([torch.cat(pair) for pair in pairs])
+    return Padded(joined.values, first.lengths + second.lengths)
+
+
+def stretch(steps: Padded, lengths: Tensor) -> Padded:
+    """Coarse steps (B, T, D) repeated until each clip has as many as `lengths` says; (B, max length, D)."""
+    positions = torch.arange(int(lengths.max()), device=lengths.device)[None]  # (1, S)
+    index = (positions * steps.lengths[:, None]).div(lengths[:, None], rounding_mode="floor")
+    index = index.minimum(steps.lengths[:, None] - 1)  # beyond a clip's end: whatever, it is zeroed
+    repeated = steps.values.gather(1, expand(index, steps.values).expand(*index.shape, *steps.values.shape[2:]))
+    return Padded(repeated, lengths).zeroed()
+
+
 def by_length(lengths: Sequence[int], size: int, *, budget: int | None = None) -> list[list[int]]:
     """Batches of items of similar length, longest first, so that little is spent on padding.
 

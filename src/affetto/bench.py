@@ -1,15 +1,16 @@
 """What all trainings of an experiment share: corpus, classes, cached features; and how its open settings are chosen."""
 
+import copy
 import itertools
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from affetto import metrics, models
+from affetto import models
 from affetto.cache import FeatureCache
 from affetto.corpora.base import Corpus
 from affetto.dataset import Features, Progress, no_progress
@@ -82,20 +83,22 @@ class Bench:
         self,
         experiment: Experiment,
         train: Sequence[int],
-        dev: Sequence[int],
-        *,
+        *devs: Sequence[int],
         seed: int,
         folder: Path | None = None,
         progress: Progress = no_progress,
-    ) -> tuple[SpeechModel, History]:
-        """A model of the experiment trained on some rows, with its history."""
+    ) -> Iterator[tuple[SpeechModel, History]]:
+        """A model of the experiment trained on some rows, with its history, for each set of dev rows.
+
+        It is trained when this returns. It is the same model object each time, with other weights.
+        """
         model = create_model(experiment, len(self.task.labels), seed=seed)
-        history = fit(
+        histories = fit(
             model,
             self.task,
             self.features,
             train,
-            dev,
+            devs,
             experiment.training,
             seed=seed,
             device=self.device,
@@ -103,12 +106,36 @@ class Bench:
             folder=folder,
             progress=progress,
         )
-        return model, history
+        return self._at_their_best(model, histories)
+
+    @staticmethod
+    def _at_their_best(model: SpeechModel, histories: Sequence[History]) -> Iterator[tuple[SpeechModel, History]]:
+        for history in histories:
+            model.load_state_dict(history.weights, strict=False)
+            yield model, history
 
     def test(self, model: SpeechModel, rows: Sequence[int]) -> tuple[list[str], torch.Tensor]:
         """Answers and probabilities of some rows."""
         probabilities = predict(model, self.task, self.features, rows, device=self.device, precision=self.precision)
         return self.task.answers(probabilities), probabilities
+
+    def narrowed(self, labels: Sequence[str]) -> "Bench":
+        """The same features, asked about some of the classes alone; only rows of these may be trained on or tested.
+
+        Raises:
+            CorpusError: if a label is none of the classes.
+        """
+        places = self.task.targets(labels).tolist()
+        features = copy.copy(self.features)
+        features.targets = torch.full_like(self.features.targets, -1)
+        for new, old in enumerate(places):
+            features.targets[self.features.targets == old] = new
+        task = Categories(tuple(labels), self.task.settings)
+        return replace(self, task=task, features=features)
+
+    def of_classes(self, rows: Sequence[int]) -> list[int]:
+        """Those of the rows whose emotion is one of the classes."""
+        return [row for row in rows if self.features.targets[row] >= 0]
 
     def truth(self, rows: Sequence[int]) -> list[str]:
         """The emotions of some rows."""
@@ -143,12 +170,16 @@ class Bench:
         means = []
         for number, values in enumerate(combinations, start=1):
             candidate = self.experiment.with_settings(values)
-            scores = []
+            scores: list[float] = []
             for inside, outside in divisions:
                 # On dev the epoch is chosen, too: the winner here is the very model that is then tested.
-                model, _ = self.train(candidate, inside, outside if choose.validation == "dev" else [], seed=seed)
-                answers, _ = self.test(model, outside)
-                scores.append(metrics.scores(self.truth(outside), answers)[choose.by])
+                dev = outside if choose.validation == "dev" else []
+                for model, _ in self.train(candidate, inside, dev, seed=seed):
+                    tallies = predict(
+                        model, self.task, self.features, outside, device=self.device, precision=self.precision
+                    )
+                loss, judged = self.task.judge(tallies, self.features.targets[list(outside)])
+                scores.append(-loss if choose.by == "loss" else judged[choose.by])
             means.append(float(np.mean(scores)))
             self.progress("choosing", number, len(combinations))
         if np.isnan(means).all():

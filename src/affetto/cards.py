@@ -56,6 +56,57 @@ def write(name: str, labels: tuple[str, ...], provenance: JSON) -> str:
     return "\n".join(lines)
 
 
+def write_pretrained(provenance: JSON) -> str:
+    """The card of a pretrained speech BERT, Markdown.
+
+    Args:
+        provenance: as `affetto pretrain` writes it.
+    """
+    trained, encoder = provenance["trained_on"], provenance["experiment"]["model"]["encoder"]
+    lines = [
+        f"# {provenance['name']}",
+        "",
+        "A speech BERT (Mockingjay: Liu et al., ICASSP 2020) pretrained without labels: it predicts frames of speech "
+        "that were struck out. It recognises nothing by itself; models of emotion begin from it "
+        "(`encoder.weights` in an experiment).",
+        "",
+        f"Size: {encoder['layers']} layers of width {encoder['width']}, {encoder['heads']} heads, "
+        f"{encoder['inputs']} features a frame. Weights of the encoder and of its predicting head, as float16.",
+        "",
+        "## Training data",
+        "",
+        f"{trained['title'].strip()}",
+        "",
+        f"{trained['recordings']:,} recordings, {trained['hours']:.2f} hours; {trained['held_out']:,} more were held "
+        "out. No label was used.",
+        *_stretches(provenance["experiment"]["training"]["crop"]),
+        *([provenance["remark"]] if "remark" in provenance else []),
+        "",
+        "## How well it predicts",
+        "",
+        f"Mean absolute error of struck-out frames, on held-out recordings: {provenance['held_out_l1']:.4f} after "
+        f"epoch {provenance['best_epoch']} of {len(provenance['epochs'])}. Each feature has mean 0 and deviation 1 "
+        "over its recording, so predicting the mean alone gives about 0.8.",
+        "",
+        "![L1 by epoch](l1.png)",
+        "",
+        "![frames as they were, struck out, and filled in](frames.png)",
+        "",
+        "## Forbidden uses of what is made from it",
+        "",
+        *(f"* {use}" for use in FORBIDDEN),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _stretches(seconds: float | None) -> list[str]:
+    """What a card says of a crop in training."""
+    if seconds is None:
+        return []
+    return [f"It learned from stretches of at most {seconds:g} s, and is less sure of what comes later in a recording."]
+
+
 def _encoder(provenance: JSON) -> str:
     """Where an encoder's weights come from, as an addition to a sentence."""
     encoder = provenance["experiment"]["model"].get("encoder", {})

@@ -2,15 +2,16 @@
 
 A finished cell is a small file, `results/<protocol>/cells/<row>/<fold>-<seed>.json`. The files are the whole state of
 the work: whoever runs the same experiment on the same folder, in other processes or on other machines, takes the cells
-that nobody has taken yet, and whoever is killed loses the one that it was at.
+that nobody has taken yet, and whoever is killed loses what it was at. Cells that learn from the same rows, and only
+choose the epoch on different ones, are taken together and made from one training.
 """
 
 import json
 import math
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from multiprocessing import get_context, parent_process
@@ -20,6 +21,7 @@ from pathlib import Path
 import filelock
 import pandas as pd
 import torch
+from torch import Tensor
 
 from affetto import metrics, protocol
 from affetto.bench import Bench
@@ -67,6 +69,21 @@ class Cell:
     seed: int
     path: Path
 
+    @property
+    def fold_sha256(self) -> str:
+        """Hash of the fold, as the protocol's definition states it."""
+        folds: list[JSON] = self.protocol.definition["folds"]
+        return str(folds[self.protocol.folds.index(self.fold)]["sha256"])
+
+    def learns_as(self, other: "Cell") -> bool:
+        """Whether both trainings are one: same rows, settings and seed, with nothing chosen by fold but the epoch."""
+        return (
+            self.experiment is other.experiment
+            and self.experiment.choose is None
+            and self.protocol.id == other.protocol.id
+            and (self.seed, self.fold.train) == (other.seed, other.fold.train)
+        )
+
     def read(self) -> JSON:
         """What the file holds."""
         content: JSON = json.loads(self.path.read_text(encoding="utf-8"))
@@ -78,11 +95,11 @@ class Cell:
         Raises:
             ConfigError: if it was made with other settings, from another copy of the corpus, or with other folds.
         """
-        made, fold = self.read(), self.protocol.definition["folds"][self.protocol.folds.index(self.fold)]
+        made = self.read()
         for key, now, what in (
             ("fingerprint", self.experiment.fingerprint, "with other settings than"),
             ("manifest_sha256", self.protocol.definition["manifest_sha256"], "from another copy of the corpus than"),
-            ("fold_sha256", fold["sha256"], "with other folds than"),
+            ("fold_sha256", self.fold_sha256, "with other folds than"),
         ):
             if made.get(key) != now:
                 raise ConfigError(
@@ -206,13 +223,14 @@ def _labour(work: Work, progress: Progress, *, wait: bool, until: float = math.i
         progress("cells", len(work.cells) - len(missing), len(work.cells))
         if (parent := parent_process()) is not None and not parent.is_alive():
             return True
-        for cell in missing:
-            with _claim(cell.path) as mine:
-                if mine:
-                    if bench is None or bench.experiment is not cell.experiment:
-                        bench = work.bench(cell.experiment, progress)
-                    content = run(bench, cell.protocol, cell.fold, cell.seed)
-                    write_whole(cell.path, json_bytes({**content, **work.origin}))
+        for first, *others in _alike(missing):
+            with ExitStack() as claims:
+                if claims.enter_context(_claim(first.path)):
+                    mine = [first, *(cell for cell in others if claims.enter_context(_claim(cell.path)))]
+                    if bench is None or bench.experiment is not first.experiment:
+                        bench = work.bench(first.experiment, progress)
+                    for cell, content in zip(mine, run(bench, mine), strict=True):
+                        write_whole(cell.path, json_bytes({**content, **work.origin}))
                     break
         else:
             if not wait:
@@ -220,6 +238,18 @@ def _labour(work: Work, progress: Progress, *, wait: bool, until: float = math.i
             time.sleep(POLL)
     progress("cells", len(work.cells), len(work.cells))
     return True
+
+
+def _alike(cells: Sequence[Cell]) -> list[list[Cell]]:
+    """Cells that one training makes, together; whoever claims the first of them may claim the others."""
+    groups: list[list[Cell]] = []
+    for cell in cells:
+        group = next((group for group in groups if group[0].learns_as(cell)), None)
+        if group is None:
+            groups.append([cell])
+        else:
+            group.append(cell)
+    return groups
 
 
 @contextmanager
@@ -325,55 +355,88 @@ def _live(work: Work, connection: Connection) -> None:
         pass
 
 
-def run(bench: Bench, dealt: Protocol, fold: Fold, seed: int) -> JSON:
-    """One training and its test.
+def run(bench: Bench, cells: Sequence[Cell]) -> list[JSON]:
+    """Trainings and tests of cells that learn the same.
 
     Raises:
         ProtocolError: if training or choice touched the sound of a test clip. (Statistics of a speaker's clips, which a
             transductive protocol allows, are taken before.)
     """
     started = time.perf_counter()
-    experiment, chosen = bench.experiment, None
-    train, dev = list(fold.train), list(fold.dev)
+    experiment, chosen, seed = bench.experiment, None, cells[0].seed
+    train, devs = list(cells[0].fold.train), [list(cell.fold.dev) for cell in cells]
     bench.features.heard.clear()
     if experiment.choose:
-        chosen = bench.choose(train, dev, seed=seed)
+        assert len(cells) == 1, "what is chosen by fold cannot be shared"
+        chosen = bench.choose(train, devs[0], seed=seed)
         refit, experiment = experiment.refit, experiment.with_settings(chosen)
-        train, dev = (list(fold.seen), []) if refit else (train, dev)
-    model, history = bench.train(experiment, train, dev, seed=seed, progress=bench.progress)
-    if leaked := bench.features.heard & set(fold.test):
-        file = bench.corpus.table.index[min(leaked)][0]
+        train, devs = (list(cells[0].fold.seen), [[]]) if refit else (train, devs)
+    choosing = frozenset(bench.features.heard)
+    contents = []
+    trained = bench.train(experiment, train, *devs, seed=seed, progress=bench.progress)
+    for cell, (model, history), second in zip(cells, trained, _second_stage(bench, cells), strict=True):
+        _check_unheard(cell, choosing | history.heard, bench.corpus)
+        _, probabilities = bench.test(model, cell.fold.test)
+        if second is not None:
+            probabilities = bench.task.divide(probabilities, *second)
+        answers = bench.task.answers(probabilities)
+        truth = bench.truth(cell.fold.test)
+        contents.append(
+            {
+                "fingerprint": bench.experiment.fingerprint,
+                "manifest_sha256": cell.protocol.definition["manifest_sha256"],
+                "fold_sha256": cell.fold_sha256,
+                "fold": cell.fold.name,
+                "seed": seed,
+                "n": len(cell.fold.test),
+                "n_train": len(train),
+                "chosen": chosen,
+                "best_epoch": history.best.epoch,
+                "epochs": len(history.epochs),
+                "dev": history.best.dev or None,
+                "test": metrics.scores(truth, answers),
+                "predictions": [
+                    {
+                        **_index(bench.corpus, row),
+                        "truth": t,
+                        "prediction": p,
+                        "probabilities": [round(x, 5) for x in q.tolist()],
+                    }
+                    for row, t, p, q in zip(cell.fold.test, truth, answers, probabilities, strict=True)
+                ],
+            }
+        )
+    seconds = round((time.perf_counter() - started) / len(cells), 1)
+    return [{**content, "seconds": seconds} for content in contents]
+
+
+def _second_stage(bench: Bench, cells: Sequence[Cell]) -> list[tuple[Tensor, tuple[str, ...]] | None]:
+    """What a second model, asked about some classes alone, makes of each cell's test clips, and these classes.
+
+    None if there is no second stage.
+    """
+    stage = bench.experiment.second_stage
+    if stage is None:
+        return [None] * len(cells)
+    narrow = bench.narrowed(stage.labels)
+    train = narrow.of_classes(cells[0].fold.train)
+    devs = [narrow.of_classes(cell.fold.dev) for cell in cells]
+    trained = narrow.train(bench.experiment, train, *devs, seed=cells[0].seed, progress=bench.progress)
+    answers: list[tuple[Tensor, tuple[str, ...]] | None] = []
+    for cell, (model, history) in zip(cells, trained, strict=True):
+        _check_unheard(cell, history.heard, bench.corpus)
+        answers.append((narrow.test(model, cell.fold.test)[1], stage.labels))
+    return answers
+
+
+def _check_unheard(cell: Cell, heard: frozenset[int], corpus: Corpus) -> None:
+    """See that what a cell's training and choice listened to holds none of its test clips."""
+    if leaked := heard & set(cell.fold.test):
+        file = corpus.table.index[min(leaked)][0]
         raise ProtocolError(
-            f"{dealt.id}, fold {fold.name}: training touched {len(leaked)} test clips, such as {file}; "
+            f"{cell.protocol.id}, fold {cell.fold.name}: training touched {len(leaked)} test clips, such as {file}; "
             "this is a fault of the model or of the training, and no number is written"
         )
-    answers, probabilities = bench.test(model, fold.test)
-    truth = bench.truth(fold.test)
-    definition = dealt.definition
-    return {
-        "fingerprint": bench.experiment.fingerprint,
-        "manifest_sha256": definition["manifest_sha256"],
-        "fold_sha256": definition["folds"][dealt.folds.index(fold)]["sha256"],
-        "fold": fold.name,
-        "seed": seed,
-        "n": len(fold.test),
-        "n_train": len(train),
-        "chosen": chosen,
-        "best_epoch": history.best.epoch,
-        "epochs": len(history.epochs),
-        "dev": history.best.dev or None,
-        "test": metrics.scores(truth, answers),
-        "seconds": round(time.perf_counter() - started, 1),
-        "predictions": [
-            {
-                **_index(bench.corpus, row),
-                "truth": t,
-                "prediction": p,
-                "probabilities": [round(x, 5) for x in q.tolist()],
-            }
-            for row, t, p, q in zip(fold.test, truth, answers, probabilities, strict=True)
-        ],
-    }
 
 
 def cores() -> int:

@@ -112,10 +112,15 @@ def load(source: str | Path) -> Checkpoint:
     """The checkpoint in a folder or at a hub id, on the CPU, in evaluation mode.
 
     Raises:
-        CheckpointError: if a file is missing or damaged, the format is newer than this program, or the model does not
-            give the golden answer.
+        CheckpointError: if a file is missing or damaged, the format is newer than this program, the model does not
+            give the golden answer, or it is a pretrained encoder.
     """
     config = _read_config(source)
+    if is_pretrained(config):
+        raise CheckpointError(
+            f"{source}: is a pretrained encoder, which recognises nothing by itself; "
+            "name it as encoder.weights of an experiment and train that"
+        )
     try:
         weights = load_file(fetch(source, "model.safetensors"))
         golden = load_file(fetch(source, "golden.safetensors"))
@@ -151,6 +156,12 @@ def describe(source: str | Path) -> JSON:
         CheckpointError: if there is none.
     """
     return _read_config(source)
+
+
+def is_pretrained(config: JSON) -> bool:
+    """Whether a checkpoint that says this of itself is a pretrained encoder, without classes."""
+    task = config.get("task")
+    return isinstance(task, dict) and task.get("name") == "masked_frames"
 
 
 def card(source: str | Path) -> str:

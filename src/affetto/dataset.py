@@ -1,7 +1,9 @@
 """A corpus as a model sees it: cached features and targets, dealt out in batches of similar length."""
 
+import copy
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
 
 import pandas as pd
 import torch
@@ -27,6 +29,21 @@ FEATURES_VERSION = 1
 
 def no_progress(what: str, done: int, total: int) -> None:
     """Tell nobody."""
+
+
+class Data(Protocol):
+    """What training asks of data: clips by row, in batches."""
+
+    lengths: list[int]
+    """Frames of each row, of its longest stream."""
+    targets: Tensor
+    """What the task asks for of each row, (n,)."""
+    heard: set[int]
+    """Rows whose features were asked for; whoever wants to know what a training touched empties it first."""
+
+    def batch(self, rows: Sequence[int]) -> Batch:
+        """The streams and targets of some rows."""
+        ...
 
 
 class Features:
@@ -61,7 +78,6 @@ class Features:
     ) -> None:
         self.corpus = corpus
         self.heard: set[int] = set()
-        """Rows whose features were asked for; whoever wants to know what a training touched empties it first."""
         self.targets = task.targets(corpus.table["emotion"].tolist())
         self.cache = cache
         dtype = "bf16" if use_bf16(device, precision) else "fp32"
@@ -138,6 +154,60 @@ class Features:
                     features: Padded = stream.to(device)(waveform)
                 self.cache.save(self._fingerprints[name], self._keys[row], features.values[0].float().cpu())
             progress("features", done, len(missing))
+
+
+class Recordings:
+    """Unlabelled recordings for a task that makes its own targets: heard anew in every epoch, however many hours.
+
+    Nothing is written to disk, and no more than `memory` bytes of log-mel frames stay in memory.
+
+    Args:
+        corpus: whose recordings.
+        model: whose one stream, a log-mel front end, is listened through.
+        memory: bytes of features that are kept rather than computed again.
+        progress: told of each recording whose length was looked up.
+
+    Raises:
+        AudioError: if a recording cannot be opened.
+    """
+
+    def __init__(
+        self, corpus: Corpus, model: SpeechModel, *, memory: int = MEMORY, progress: Progress = no_progress
+    ) -> None:
+        [(self.name, stream)] = model.streams.items()
+        rate = model.frame_rate(self.name)
+        assert rate is not None, f"{self.name} gives no frames"
+        # A front end of its own, on the CPU, wherever the model goes.
+        self.stream = copy.deepcopy(stream)
+        self.corpus = corpus
+        self.heard: set[int] = set()
+        self.targets = torch.zeros(len(corpus), 0)
+        self.lengths: list[int] = []
+        for row in range(len(corpus)):
+            self.lengths.append(round(corpus.seconds(row) * rate) + 1)
+            progress("lengths", row + 1, len(corpus))
+        self._memory: dict[int, Tensor] = {}
+        self._left = memory
+
+    def __len__(self) -> int:
+        return len(self.corpus)
+
+    def get(self, row: int) -> Tensor:
+        """The frames of a recording, (T, M)."""
+        self.heard.add(row)
+        frames = self._memory.get(row)
+        if frames is None:
+            waveform = torch.from_numpy(self.corpus.recording(row).waveform)
+            with torch.no_grad():
+                frames = self.stream(pad([waveform])).values[0]
+            if (size := frames.numel() * frames.element_size()) <= self._left:
+                self._memory[row] = frames
+                self._left -= size
+        return frames
+
+    def batch(self, rows: Sequence[int]) -> Batch:
+        """The frames of some recordings."""
+        return Batch({self.name: pad([self.get(row) for row in rows])}, self.targets[list(rows)])
 
 
 def shuffled_batches(

@@ -16,7 +16,7 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, SerializeAsAny, field_validator
+from pydantic import Field, SerializeAsAny, field_validator, model_validator
 
 from affetto import models, resources
 from affetto.config import JSON, Settings, load, override, parse, with_value
@@ -31,7 +31,8 @@ class ChooseSettings(Settings):
 
     grid: dict[str, list[Any]]
     """Dotted setting -> values to try; among equals the first is taken."""
-    by: Literal["ua", "wa", "macro_f1"] = "ua"
+    by: Literal["ua", "wa", "macro_f1", "loss"] = "ua"
+    """What the mean is taken of; the lowest "loss" (cross-entropy of the left-out clips), the highest of the others."""
     validation: Literal["left_out", "dev"] = "left_out"
     """"left_out": every combination is trained with each speaker of train and dev left out once, and the one with the
     best mean score on them is then trained on all of these. "dev": every combination is trained on train and scored on
@@ -46,6 +47,16 @@ class ChooseSettings(Settings):
             if not values:
                 raise ValueError(f"{key} has no values to choose from")
         return grid
+
+
+class SecondStageSettings(Settings):
+    """A second model of the same settings that tells a few easily confused classes apart (first paper, section 5).
+
+    It learns from the clips of these classes alone. What the first model gives to them together stays; the second
+    divides it among them.
+    """
+
+    labels: tuple[str, ...] = Field(min_length=2)
 
 
 class FinalSettings(Settings):
@@ -68,6 +79,7 @@ class Experiment(Settings):
     task: CategoriesSettings = CategoriesSettings()
     training: TrainingSettings = TrainingSettings()
     choose: ChooseSettings | None = None
+    second_stage: SecondStageSettings | None = None
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
     speaker_statistics: bool = False
     """Whether features are standardised with all of a speaker's own unlabelled clips. Test speakers' statistics are
@@ -85,6 +97,12 @@ class Experiment(Settings):
         if not is_safe_name(name) or name.lower() == "protocol":
             raise ValueError("cannot name files; expected letters, digits and _+-., and not 'protocol'")
         return name
+
+    @model_validator(mode="after")
+    def _one_choice(self) -> "Experiment":
+        if self.choose is not None and self.second_stage is not None:
+            raise ValueError("settings are chosen for one model; with second_stage there are two")
+        return self
 
     @property
     def config(self) -> JSON:
@@ -135,7 +153,7 @@ def from_config(content: JSON, *, source: str) -> Experiment:
 
 def names() -> tuple[str, ...]:
     """The experiments that ship, sorted."""
-    return tuple(sorted(path.stem for path in resources.folder("experiments").glob("*.yaml")))
+    return resources.settings_names()
 
 
 def read(source: str | Path, assignments: tuple[str, ...] = ()) -> tuple[Experiment, ...]:
@@ -144,12 +162,7 @@ def read(source: str | Path, assignments: tuple[str, ...] = ()) -> tuple[Experim
     Raises:
         ConfigError: if the file is missing or a setting is unknown or wrong.
     """
-    path = Path(source)
-    if not path.exists() and path.suffix == "":
-        if str(source) not in names():
-            raise ConfigError(f"{source}: no such settings file, and none that ships: {', '.join(names())}")
-        path = resources.folder("experiments") / f"{source}.yaml"
-    content = override(load(path), assignments)
+    content = override(load(resources.settings_file(source)), assignments)
     rows = content.pop("rows", None)
     if rows is not None and not (
         rows and isinstance(rows, dict) and all(isinstance(row, dict) for row in rows.values())

@@ -6,6 +6,9 @@ padding. What a front end does is a `FrontEnd` of plain numbers that travels wit
 * `mel160`: the first paper (Fusion-ConvBERT, section 3.1): 25 ms Hamming, 10 ms hop, 160 mel by eq. (1), natural
   logarithm, each bin standardised over the utterance, eq. (2). 400 samples are zero-padded to a 1024-point FFT:
   with fewer points some of the 160 filters at low frequencies would be empty.
+* `mockingjay160`: what Mockingjay's own code hears (Liu et al., 2020; andi611/Mockingjay-Speech-Representation, MIT,
+  `utility/audio.py`): 50 ms Hann, 12.5 ms hop, 80 mel (Slaney), natural logarithm, then their 80 deltas; each of the
+  160 standardised over the utterance.
 * `whisper80`: OpenAI Whisper's input (Radford et al., 2022, section 2.2): 25 ms Hann, 10 ms hop, 80 mel (Slaney),
   log10, limited to 8 decades below the clip's maximum, scaled to about -1..1.
 
@@ -13,6 +16,7 @@ Differs from the paper: eq. (2) gives z-scores, which no choice of mean and devi
 has it; they are not clipped.
 """
 
+import math
 from typing import Annotated, Any, Literal
 
 import torch
@@ -37,7 +41,8 @@ class FrontEnd(Settings):
         low, high: Hz; the mel filters' band.
         floor: added to (`log`) or lower bound of (`log10`) the power before the logarithm.
         compression: natural logarithm, or Whisper's log10 with its dynamic range.
-        normalisation: "utterance" standardises each mel bin over the clip; "none" leaves it.
+        deltas: orders of derivatives over time (see `deltas`) that follow the log-mel bins in each frame.
+        normalisation: "utterance" standardises each feature of a frame over the clip; "none" leaves it.
         last_frame: keep the frame centred on the clip's very end, as librosa does and Whisper does not.
         sample_rate: Hz.
     """
@@ -55,6 +60,12 @@ class FrontEnd(Settings):
     normalisation: Literal["utterance", "none"] = "none"
     last_frame: bool = True
     sample_rate: int = 16_000
+    deltas: Literal[0, 1, 2] = 0
+
+    @property
+    def width(self) -> int:
+        """Features a frame."""
+        return self.n_mels * (1 + self.deltas)
 
     @property
     def frame_rate(self) -> float:
@@ -70,6 +81,15 @@ PRESETS: dict[str, FrontEnd] = {
         mel_scale="htk",
         floor=1e-6,  # Mockingjay's own: log(mel + 1e-6)
         normalisation="utterance",
+    ),
+    "mockingjay160": FrontEnd(
+        n_mels=80,
+        win_length=800,
+        n_fft=2048,
+        hop_length=200,
+        floor=1e-6,
+        normalisation="utterance",
+        deltas=1,
     ),
     "whisper80": FrontEnd(n_mels=80, compression="whisper", last_frame=False),
 }
@@ -88,7 +108,10 @@ NamedFrontEnd = Annotated[FrontEnd, BeforeValidator(_named)]
 """A setting given by a preset's name or in full; in resolved settings it stands in full."""
 
 NORMALISATION_FLOOR = 1e-5
-"""Smallest standard deviation that a mel bin is divided by; a bin that never changes becomes zero."""
+"""Smallest standard deviation that a feature is divided by; one that never changes becomes zero."""
+
+DELTA_WINDOW = 9
+"""Frames that a derivative is taken over; librosa's."""
 
 
 class LogMel(nn.Module):
@@ -112,7 +135,12 @@ class LogMel(nn.Module):
     @property
     def width(self) -> int:
         """Features a frame."""
-        return self.front_end.n_mels
+        return self.front_end.width
+
+    @property
+    def frame_rate(self) -> float:
+        """Frames a second."""
+        return self.front_end.frame_rate
 
     @property
     def fingerprint(self) -> str:
@@ -132,16 +160,16 @@ class LogMel(nn.Module):
             waveforms: (B, N) at 16 kHz.
 
         Returns:
-            (B, T, n_mels), zero beyond each clip's frames.
+            (B, T, width), zero beyond each clip's frames.
         """
         # fp32 whatever the caller's autocast says: bf16 has too few digits for a power spectrum.
         with torch.autocast(waveforms.values.device.type, enabled=False):
             power = self._power(waveforms)
             mel = power.values @ self.filters  # (B, T, M)
-            log_mel = self._compress(power.with_values(mel))
+            frames = self._with_deltas(self._compress(power.with_values(mel)))
         if self.front_end.normalisation == "utterance":
-            return _standardise(log_mel)
-        return log_mel
+            return _standardise(frames)
+        return frames
 
     def _power(self, waveforms: Padded) -> Padded:
         """Power spectrum, (B, T, n_fft // 2 + 1)."""
@@ -167,6 +195,45 @@ class LogMel(nn.Module):
         peak = log_mel.masked_fill(~expand(mel.mask, log_mel), -torch.inf).amax(dim=(1, 2), keepdim=True)
         return mel.with_values((torch.maximum(log_mel, peak - 8.0) + 4.0) / 4.0)
 
+    def _with_deltas(self, log_mel: Padded) -> Padded:
+        derivatives = [deltas(log_mel, order=order).values for order in range(1, self.front_end.deltas + 1)]
+        return Padded(torch.cat([log_mel.values, *derivatives], dim=-1), log_mel.lengths)  # (B, T, M * (1 + deltas))
+
+
+def deltas(frames: Padded, *, order: int = 1) -> Padded:
+    """How frames change: at each, the derivative of a polynomial fitted to the 9 frames around it.
+
+    The same as librosa's `feature.delta` at its defaults, which is the filter of Savitzky and Golay (1964): at its two
+    ends a clip takes the derivative over its first or last 9 frames. librosa refuses clips of fewer than 9 frames; here
+    one polynomial is fitted to all that there are, and a clip of `order` frames or fewer has derivatives of zero.
+
+    Args:
+        frames: (B, T, D).
+        order: of the derivative, and degree of the polynomial.
+
+    Returns:
+        (B, T, D), change a frame (to the power of `order`), zero beyond each clip's frames.
+    """
+    values = torch.zeros_like(frames.values)
+    for row, clip in zip(values, frames.unbind(), strict=True):
+        row[: len(clip)] = _derivative(clip, order)
+    return Padded(values, frames.lengths)
+
+
+def _derivative(clip: Tensor, order: int) -> Tensor:
+    """The derivative at each frame of one clip, (T, D)."""
+    window = min(DELTA_WINDOW, len(clip))
+    if window <= order:
+        return torch.zeros_like(clip)
+    offsets = torch.arange(window, dtype=torch.float64) - (window - 1) / 2
+    powers = offsets[:, None] ** torch.arange(order + 1)  # (window, order + 1)
+    weights = math.factorial(order) * torch.linalg.pinv(powers)[order]  # (window,); least squares
+    # Without the first frame's level, which no derivative holds, what never changes gives zero and not rounding errors.
+    windows = (clip - clip[:1]).unfold(0, window, 1)  # (T - window + 1, D, window)
+    centres = torch.arange(len(clip), device=clip.device) - (window - 1) // 2
+    derivatives: Tensor = windows @ weights.to(clip)  # (T - window + 1, D)
+    return derivatives[centres.clamp(0, len(clip) - window)]
+
 
 def _reflect(waveform: Tensor, margin: int) -> Tensor:
     """The waveform with `margin` samples reflected at both ends; clips too short for that are first zero-padded."""
@@ -175,10 +242,11 @@ def _reflect(waveform: Tensor, margin: int) -> Tensor:
     return F.pad(waveform[None], (margin, margin), mode="reflect")[0]
 
 
-def _standardise(log_mel: Padded) -> Padded:
-    """Each bin to mean 0 and (biased) deviation 1 over the clip's own frames."""
-    mean = log_mel.mean()[:, None]  # (B, 1, M)
-    centred = log_mel.with_values(log_mel.values - mean)
+def _standardise(frames: Padded) -> Padded:
+    """Each feature to mean 0 and (biased) deviation 1 over the clip's own frames."""
+    centred = frames
+    for _ in range(2):  # what rounding leaves of a constant feature's mean would be divided by the floor
+        centred = centred.with_values(centred.values - centred.mean()[:, None])
     deviation = centred.with_values(centred.values.square()).mean().sqrt()[:, None]
     return centred.with_values(centred.values / deviation.clamp(min=NORMALISATION_FLOOR))
 

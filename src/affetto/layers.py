@@ -11,17 +11,18 @@ from torch import Tensor, nn
 from affetto.batch import Padded, ceil_divide, extend
 
 Activation = Literal["gelu", "swish"]
+Swish = Literal["fixed", "trainable"]
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"gelu": F.gelu, "swish": F.silu}
 
 
 class TransformerLayer(nn.Module):
     """A post-norm transformer layer whose queries may look at another sequence than their own.
 
-    With the sequence itself as memory this is BERT's layer (Devlin et al., 2018), eqs. (6) to (9) of the first paper;
-    with another sequence as memory it is the first paper's fusion layer, eq. (10).
+    With the sequence itself as keys and values this is BERT's layer (Devlin et al., 2018), eqs. (6) to (9) of the first
+    paper; with another sequence it is the first paper's fusion layer.
 
     Args:
-        width: of queries, memory and output.
+        width: of queries, keys, values and output.
         heads: attention heads; must divide `width`.
         inner: width of the feed-forward layer.
         activation: of the feed-forward layer.
@@ -54,30 +55,31 @@ class TransformerLayer(nn.Module):
         self.output_norm = nn.LayerNorm(width, eps=eps)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, queries: Padded, memory: Padded) -> Padded:
-        """The queries, each with what it took from the memory's real positions.
+    def forward(self, queries: Padded, keys: Padded, values: Padded | None = None) -> Padded:
+        """The queries, each with what it took from the other sequence's real positions.
 
         Args:
             queries: (B, T, D).
-            memory: (B, S, D).
+            keys: (B, S, D).
+            values: (B, S, D), on the keys' lengths; None: the keys.
 
         Returns:
             (B, T, D) on the queries' lengths.
         """
         x = queries.values
-        x = self.attention_norm(x + self.dropout(self._attend(x, memory)))
+        x = self.attention_norm(x + self.dropout(self._attend(x, keys, values or keys)))
         x = self.output_norm(x + self.dropout(self.outer(self.activation(self.inner(x)))))
         return queries.with_values(x)
 
-    def _attend(self, x: Tensor, memory: Padded) -> Tensor:
+    def _attend(self, x: Tensor, keys: Padded, values: Padded) -> Tensor:
         def split(y: Tensor) -> Tensor:
             return y.reshape(*y.shape[:2], self.heads, -1).transpose(1, 2)  # (B, heads, T, D / heads)
 
-        mask = None if memory.is_full else memory.mask[:, None, None, :]  # (B, 1, 1, S)
+        mask = None if keys.is_full else keys.mask[:, None, None, :]  # (B, 1, 1, S)
         attended = F.scaled_dot_product_attention(
             split(self.query(x)),
-            split(self.key(memory.values)),
-            split(self.value(memory.values)),
+            split(self.key(keys.values)),
+            split(self.value(values.values)),
             attn_mask=mask,
             dropout_p=self.attention_dropout if self.training else 0.0,
         )
@@ -120,12 +122,13 @@ def sinusoids(length: int, width: int, *, device: torch.device | None = None) ->
     Returns:
         (length, width) in -1..1.
     """
-    positions = torch.arange(length, device=device, dtype=torch.float32)[:, None]
-    scale = torch.exp(torch.arange(0, width, 2, device=device, dtype=torch.float32) * (-math.log(10_000.0) / width))
-    table = torch.zeros(length, width, device=device)
+    # float64 on the CPU: in float32 the angles of late positions would be off by more than 1e-4.
+    positions = torch.arange(length, dtype=torch.float64)[:, None]
+    scale = torch.exp(torch.arange(0, width, 2, dtype=torch.float64) * (-math.log(10_000.0) / width))
+    table = torch.zeros(length, width, dtype=torch.float64)
     table[:, 0::2] = torch.sin(positions * scale)
     table[:, 1::2] = torch.cos(positions * scale)[:, : width // 2]
-    return table
+    return table.to(device=device, dtype=torch.float32)
 
 
 def initialise_bert(module: nn.Module) -> None:
@@ -153,18 +156,21 @@ class ConvBlock(nn.Module):
     Args:
         inputs: channels in.
         channels: channels out.
+        swish: "trainable" learns the slope of eq. (4), one a block, from 1 on; "fixed" leaves it at 1.
     """
 
-    def __init__(self, inputs: int, channels: int) -> None:
+    def __init__(self, inputs: int, channels: int, *, swish: Swish = "fixed") -> None:
         super().__init__()
         self.conv = nn.Conv2d(inputs, channels, kernel_size=3, padding=1)
         self.norm = nn.LayerNorm(channels)
+        self.slope = nn.Parameter(torch.ones(())) if swish == "trainable" else None
 
     def forward(self, maps: Padded) -> Padded:
         """(B, T, F, inputs) -> (B, T, F, channels)."""
         # Channels last: the layer norm then runs over contiguous memory, and bf16 convolutions are at their fastest.
         x = self.conv(maps.values.permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last))
-        return Padded(F.silu(self.norm(x.permute(0, 2, 3, 1))), maps.lengths)  # (B, T, F, C)
+        x = self.norm(x.permute(0, 2, 3, 1))  # (B, T, F, C)
+        return Padded(F.silu(x) if self.slope is None else x * torch.sigmoid(self.slope * x), maps.lengths)
 
 
 def max_pool(maps: Padded, stride: int) -> Padded:
@@ -198,13 +204,20 @@ class ConvStack(nn.Module):
     Args:
         channels: of each block.
         strides: of the pooling after each block but the last.
+        swish: of the blocks.
     """
 
-    def __init__(self, channels: tuple[int, ...] = (64, 128, 256, 512), strides: tuple[int, ...] = (4, 4, 4)) -> None:
+    def __init__(
+        self,
+        channels: tuple[int, ...] = (64, 128, 256, 512),
+        strides: tuple[int, ...] = (4, 4, 4),
+        *,
+        swish: Swish = "fixed",
+    ) -> None:
         super().__init__()
         self.strides = strides
         self.blocks = nn.ModuleList(
-            ConvBlock(inputs, outputs) for inputs, outputs in zip((1, *channels), channels, strict=False)
+            ConvBlock(inputs, outputs, swish=swish) for inputs, outputs in zip((1, *channels), channels, strict=False)
         )
 
     def forward(self, log_mel: Padded) -> Padded:

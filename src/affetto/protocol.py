@@ -28,6 +28,8 @@ Kind = Literal["speaker", "session", "sentence"]
 EMODB_PAIRS = (("03", "08"), ("09", "10"), ("11", "12"), ("13", "14"), ("15", "16"))
 """The first paper tests one speaker of a session and develops on the other (section 4.2.1). EMO-DB has no sessions:
 speakers are paired in order."""
+IEMOCAP_PAIRS = tuple((f"Ses{session:02d}F", f"Ses{session:02d}M") for session in range(1, 6))
+"""The woman and the man of each session."""
 DRAWS = 5
 """Independent divisions of a random protocol."""
 BILL_SPEAKER_GROUPS, BILL_SENTENCE_GROUPS = 5, 2
@@ -207,20 +209,34 @@ def emodb_loso10(corpus: Corpus) -> Protocol:
     Raises:
         ProtocolError: if the corpus does not have EMO-DB's ten speakers.
     """
-    expected = tuple(speaker for pair in EMODB_PAIRS for speaker in pair)
-    if corpus.speakers != expected:
-        raise ProtocolError(
-            f"emodb-loso10: expected the speakers {', '.join(expected)}, got {', '.join(corpus.speakers) or 'none'}"
-        )
-    partner = {a: b for pair in EMODB_PAIRS for a, b in (pair, pair[::-1])}
     return Protocol(
         "emodb-loso10-v1",
         corpus,
-        tuple(_fold(test, corpus.table["speaker"], [partner[test]], [test]) for test in expected),
+        _leaving_out("emodb-loso10", corpus, EMODB_PAIRS),
         rule="each of the ten speakers is tested once",
         dev_rule="the speaker whom the test speaker is paired with: "
         + ", ".join(f"({a}, {b})" for a, b in EMODB_PAIRS),
         shares=("sentence",),
+    )
+
+
+def iemocap_loso10(corpus: Corpus) -> Protocol:
+    """Leave one speaker out of IEMOCAP: the other one of the session is dev, eight train (the first paper, 4.2.1).
+
+    Dev and test are the two sides of the same conversations, so the session that is tested is seen when epochs are
+    chosen, and by a model that learns from dev as well. Scripts are the same in every session. The id begins with the
+    corpus's name, which tells the four classes from the whole (iemocap-full).
+
+    Raises:
+        ProtocolError: if the corpus does not have IEMOCAP's ten speakers.
+    """
+    return Protocol(
+        f"{corpus.name}-loso10-v1",
+        corpus,
+        _leaving_out("iemocap-loso10", corpus, IEMOCAP_PAIRS),
+        rule="each of the ten speakers is tested once",
+        dev_rule="the other speaker of the test speaker's session",
+        shares=("session", "sentence"),
     )
 
 
@@ -331,7 +347,7 @@ def random_draws(corpus: Corpus, percent: int) -> Protocol:
     gives its share in whole clips, those with the largest remainders one more, so that the total is right.
 
     Raises:
-        ProtocolError: if test or train would be empty.
+        ProtocolError: if rows lack an emotion, or test or train would be empty.
     """
     rows = range(len(corpus))
     size = round(len(corpus) * (100 - percent) / 100)
@@ -451,7 +467,11 @@ def row_finder(path: Path, corpus: Corpus) -> Callable[[splits.Line], int]:
     return find
 
 
-_FIXED: dict[str, Rule] = {"emodb-loso10": emodb_loso10, "ravdess-6fold": ravdess_6fold}
+_FIXED: dict[str, Rule] = {
+    "emodb-loso10": emodb_loso10,
+    "iemocap-loso10": iemocap_loso10,
+    "ravdess-6fold": ravdess_6fold,
+}
 _RULES: dict[str, Rule] = {
     "leave-one-speaker-out": leave_one_speaker_out,
     "leave-one-session-out": leave_one_session_out,
@@ -484,6 +504,17 @@ def _fold(name: str, column: "pd.Series[str]", dev: Sequence[str], test: Sequenc
     return Fold(name, _rows(column, train), _rows(column, dev), _rows(column, test))
 
 
+def _leaving_out(name: str, corpus: Corpus, pairs: Sequence[tuple[str, str]]) -> tuple[Fold, ...]:
+    """Each speaker is test once, the partner is dev; refused under a protocol's name if there are others than those."""
+    expected = tuple(speaker for pair in pairs for speaker in pair)
+    if corpus.speakers != expected:
+        raise ProtocolError(
+            f"{name}: expected the speakers {', '.join(expected)}, got {', '.join(corpus.speakers) or 'none'}"
+        )
+    partner = {a: b for pair in pairs for a, b in (pair, pair[::-1])}
+    return tuple(_fold(test, corpus.table["speaker"], [partner[test]], [test]) for test in expected)
+
+
 def _rotate(fold_names: Sequence[str], groups: Sequence[Sequence[str]], column: "pd.Series[str]") -> tuple[Fold, ...]:
     """Each group is test once, the next one is dev."""
     dev = [*groups[1:], groups[0]]
@@ -513,7 +544,7 @@ def _column(corpus: Corpus, name: str, what: str) -> "pd.Series[str]":
 
 def _stratified(corpus: Corpus, rows: Iterable[int], size: int, *, salt: str) -> tuple[int, ...]:
     """`size` of some rows, each class in its share, by largest remainder."""
-    classes = corpus.table["emotion"].iloc[list(rows)]
+    classes = _column(corpus, "emotion", "a division by class").iloc[list(rows)]
     if not 0 < size < len(classes):
         raise ProtocolError(f"{corpus.name}: {len(classes)} clips cannot be divided with {size} of them on one side")
     exact = {emotion: number * size / len(classes) for emotion, number in Counter(classes).items()}

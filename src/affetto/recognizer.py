@@ -212,9 +212,7 @@ def locate(source: str | Path | None) -> str | Path:
     """The folder or hub id meant by what a user wrote: a shipped model's name, a folder, a hub id, or nothing."""
     if source is None:
         return pretrained.folder(pretrained.DEFAULT)
-    if isinstance(source, str) and not Path(source).exists() and "/" not in source and "\\" not in source:
-        return pretrained.folder(source)
-    return source
+    return pretrained.locate(source)
 
 
 def _read(source: Source) -> _Heard:

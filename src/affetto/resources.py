@@ -3,8 +3,29 @@
 from pathlib import Path
 from typing import Literal
 
+from affetto.errors import ConfigError
+
 
 def folder(name: Literal["samples", "experiments"]) -> Path:
     """Where they lie: inside the installed package, or beside `src` in a working copy."""
     inside = Path(__file__).parent / name
     return inside if inside.is_dir() else Path(__file__).parents[2] / name
+
+
+def settings_names(kind: Literal["", "pretraining"] = "") -> tuple[str, ...]:
+    """Names of the settings files that ship, sorted: of experiments, or of pretrainings."""
+    return tuple(sorted(path.stem for path in (folder("experiments") / kind).glob("*.yaml")))
+
+
+def settings_file(source: str | Path, kind: Literal["", "pretraining"] = "") -> Path:
+    """The YAML file meant by a path, or by the name of one that ships.
+
+    Raises:
+        ConfigError: if it is neither.
+    """
+    path = Path(source)
+    if path.exists() or path.suffix:
+        return path
+    if str(source) not in settings_names(kind):
+        raise ConfigError(f"{source}: no such settings file, and none that ships: {', '.join(settings_names(kind))}")
+    return folder("experiments") / kind / f"{source}.yaml"

@@ -1,7 +1,7 @@
 """A run: one training on a whole corpus that ends in a checkpoint to use.
 
 The run folder holds `settings.yaml` (resolved), `origin.yaml` (the data's manifest, the precision), `metrics.jsonl`,
-`state.pt` while it is unfinished, and `checkpoint/`.
+`tensorboard/`, `state.pt` while it is unfinished, and `checkpoint/`.
 """
 
 import hashlib
@@ -58,6 +58,8 @@ def train(
             settings keep out files or speakers that the corpus does not have.
         AudioError: if a clip cannot be heard.
     """
+    if experiment.second_stage is not None:
+        raise ConfigError(f"{experiment.name}: second_stage is for benchmarks; a checkpoint holds one model")
     expected = None if results is None else _expected(results, experiment)
     rows = _rows(corpus, experiment)
     manifest = corpus.manifest_sha256()
@@ -79,7 +81,7 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     for file, text in claim.items():
         write_whole(file, text.encode())
-    model, history = bench.train(experiment, learned, dev, seed=seed, folder=folder, progress=progress)
+    [(model, history)] = bench.train(experiment, learned, dev, seed=seed, folder=folder, progress=progress)
     hashes = corpus.file_hashes()
     files = corpus.table.index.get_level_values("file")
     provenance: JSON = {

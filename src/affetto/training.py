@@ -1,14 +1,15 @@
-"""Training: one loop, top to bottom, on Accelerate.
+"""Training: one loop, top to bottom, on Accelerate; the task says whether it is supervised or pretraining.
 
 Every epoch draws from generators seeded by (seed, epoch), so that its order, dropout and augmentation depend on nothing
 before it: a run that is killed goes on from its last whole epoch to the same weights that it would have had.
 """
 
 import io
+import itertools
 import json
 import math
 import pickle
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -18,23 +19,24 @@ from accelerate import Accelerator
 from pydantic import Field
 from torch import Tensor
 
-from affetto import metrics
-from affetto.augment import SpecAugmentSettings, spec_augment
-from affetto.batch import Batch, by_length
+from affetto.augment import SpecAugmentSettings, crop, spec_augment
+from affetto.batch import Batch, Padded, by_length
 from affetto.config import Settings
-from affetto.dataset import Features, Progress, no_progress, shuffled_batches
+from affetto.dataset import Data, Progress, no_progress, shuffled_batches
 from affetto.device import Precision, autocast
 from affetto.errors import CheckpointError, ConfigError, TrainingError
 from affetto.files import write_whole
 from affetto.frontend import LogMel
 from affetto.models.base import SpeechModel
-from affetto.tasks import Categories
+from affetto.tasks import Task
 
 
 class TrainingSettings(Settings):
     """How a model is trained."""
 
     epochs: int = Field(default=40, ge=1)
+    steps_per_epoch: int | None = Field(default=None, ge=1)
+    """Steps after which an epoch ends, whatever the number of clips; null: when every clip was seen."""
     batch_size: int | None = Field(default=32, ge=1)
     """Clips a step; null: all at once."""
     optimizer: Literal["adam", "adamw"] = "adamw"
@@ -48,6 +50,11 @@ class TrainingSettings(Settings):
     """Largest norm of the gradient."""
     patience: int | None = Field(default=None, ge=1)
     """Epochs without a better dev score after which training stops; null: never."""
+    least_gain: float = Field(default=0.0, ge=0, lt=1)
+    """Share by which the lowest dev loss must fall within `patience` epochs for training to go on; 0: patience asks for
+    a better score instead, by however little."""
+    crop: float | None = Field(default=None, gt=0)
+    """Seconds of the random stretch that is taken of longer clips in training; null: whole clips."""
     spec_augment: SpecAugmentSettings | None = None
 
 
@@ -63,18 +70,27 @@ class Epoch:
 
 @dataclass(frozen=True)
 class History:
-    """What came of a training: its epochs and the one whose weights were kept."""
+    """What came of a training: its epochs and the one whose weights are kept.
+
+    Args:
+        epochs: all of them, in order.
+        best: of them.
+        weights: of the best epoch, by name.
+        heard: rows whose features were asked for; in a run that went on, by what was left of it.
+    """
 
     epochs: tuple[Epoch, ...]
     best: Epoch
+    weights: dict[str, Tensor] = field(compare=False, repr=False)
+    heard: frozenset[int] = field(compare=False)
 
 
 def fit(
     model: SpeechModel,
-    task: Categories,
-    features: Features,
+    task: Task,
+    data: Data,
     train: Sequence[int],
-    dev: Sequence[int],
+    devs: Sequence[Sequence[int]],
     settings: TrainingSettings,
     *,
     seed: int,
@@ -82,17 +98,19 @@ def fit(
     precision: Precision = "auto",
     folder: Path | None = None,
     progress: Progress = no_progress,
-) -> History:
-    """Train a model in place; it ends with the weights of its best epoch on dev, or of the last one without dev.
+) -> tuple[History, ...]:
+    """Train a model; a history with the weights of the best epoch for each dev set.
 
-    The best epoch has the highest UAR on dev, and among equals the lowest dev loss. A NaN never wins.
+    Dev rows choose an epoch and stop the training, and do nothing else to it: two experiments that learn from the same
+    rows and choose on different ones may therefore share a training, and come out as if each had its own. Without dev
+    rows the last epoch is the best.
 
     Args:
-        model: freshly made, with its encoder's weights loaded.
-        task: gives loss and answers.
-        features: of the corpus.
+        model: freshly made, with its encoder's weights loaded; ends with the weights of the last epoch.
+        task: gives loss and scores.
+        data: streams and targets.
         train: rows to learn from.
-        dev: rows to choose the epoch on; may be empty.
+        devs: sets of rows to choose an epoch on, one or more; each may be empty.
         settings: of the training.
         seed: of order, dropout and augmentation.
         device: where to compute.
@@ -101,7 +119,7 @@ def fit(
         progress: told of each epoch.
 
     Returns:
-        Losses and dev scores.
+        A history a dev set, each as if it had been the only one.
 
     Raises:
         TrainingError: if the loss is no longer a number.
@@ -111,108 +129,169 @@ def fit(
     accelerator = Accelerator(cpu=device.type == "cpu")
     if accelerator.num_processes > 1:
         raise ConfigError(f"training runs in one process, got {accelerator.num_processes}; start it without a launcher")
-    model.fit_normalisation(features.batch(rows).streams for rows in _chunks(train))
+    choices = [_Choice(dev, task, settings) for dev in devs]
+    before, data.heard = data.heard, set()
+    model.fit_normalisation(data.batch(rows).streams for rows in _chunks(train))
     model.to(accelerator.device)
-    weights = task.weights(features.targets[list(train)])
+    weights = task.weights(data.targets[list(train)])
     weights = None if weights is None else weights.to(accelerator.device)
     optimizer = _optimizer(model, settings)
-    steps_per_epoch = math.ceil(len(train) / (settings.batch_size or len(train)))
-    schedule = _schedule(optimizer, settings, steps=settings.epochs * steps_per_epoch)
+    schedule = _schedule(optimizer, settings, steps=settings.epochs * _steps_per_epoch(settings, len(train)))
     network, optimizer, schedule = accelerator.prepare(model, optimizer, schedule)
-    state = _State(model, optimizer, schedule, folder)
-    epochs = state.resume()
-    whole = features.batch(list(train)).to(accelerator.device) if settings.batch_size is None else None
+    state = _State(model, optimizer, schedule, choices, folder)
+    losses = state.resume()
+    board = _Board(folder, done=len(losses))
+    whole = data.batch(list(train)).to(accelerator.device) if settings.batch_size is None else None
 
-    while len(epochs) < settings.epochs and not _patience_is_over(epochs, settings.patience):
-        number = len(epochs) + 1
+    while len(losses) < settings.epochs and not all(choice.is_over for choice in choices):
+        number = len(losses) + 1
         generator = torch.Generator().manual_seed(_seed(seed, number))
         torch.manual_seed(_seed(seed, number))  # dropout
         model.train()
-        total = 0.0
-        for rows in _batches(train, features, settings, generator):
-            batch = whole or features.batch(rows).to(accelerator.device)
-            streams = _augment(model, batch, settings.spec_augment, generator)
+        total, clips = 0.0, 0
+        for rows in _batches(train, data, settings, generator):
+            batch = whole or data.batch(rows).to(accelerator.device)
+            streams, targets = task.pose(_augment(model, batch, settings, generator), batch.targets, generator)
             with autocast(accelerator.device, precision):
-                logits = network(streams)
-            loss = task.loss(logits, batch.targets, weights)
+                outputs = network(streams)
+            loss = task.loss(outputs, targets, weights)
             accelerator.backward(loss)
             if settings.clip is not None:
                 accelerator.clip_grad_norm_(model.parameters(), settings.clip)
             optimizer.step()
             schedule.step()
             optimizer.zero_grad()
-            total += loss.item() * len(rows)
-        epoch = Epoch(number, total / len(train), *_evaluate(model, task, features, dev, accelerator.device, precision))
-        if not math.isfinite(epoch.loss):
-            raise TrainingError(f"the loss of epoch {number} is {epoch.loss}; try a lower training.learning_rate")
-        epochs.append(epoch)
-        state.keep(epochs, best=_best(epochs) is epoch)
+            total, clips = total + loss.item() * len(rows), clips + len(rows)
+        losses.append(total / clips)
+        if not math.isfinite(losses[-1]):
+            raise TrainingError(f"the loss of epoch {number} is {losses[-1]}; try a lower training.learning_rate")
+        for choice in choices:
+            choice.judge(number, losses[-1], model, data, accelerator.device, precision)
+        board.show(number, losses[-1], choices)
+        state.keep(losses)  # after the curves: what they have beyond the state, a resumed run purges
         progress("epochs", number, settings.epochs)
 
-    state.restore_best()
+    board.close()
+    heard, data.heard = frozenset(data.heard), before | data.heard.union(*(choice.heard for choice in choices))
     model.eval()
-    return History(tuple(epochs), _best(epochs))
+    return tuple(choice.history(heard) for choice in choices)
 
 
 def predict(
     model: SpeechModel,
-    task: Categories,
-    features: Features,
+    task: Task,
+    data: Data,
     rows: Sequence[int],
     *,
     device: torch.device,
     precision: Precision = "auto",
     size: int = 32,
 ) -> Tensor:
-    """Probabilities (len(rows), K) of utterances, in the order of `rows`, on the CPU."""
+    """The task's tallies (len(rows), width) of utterances, in the order of `rows`, on the CPU.
+
+    Those of categories are probabilities. Where a task draws lots (which frames it strikes out), it draws the same ones
+    for the same rows every time.
+    """
     model.to(device).eval()
-    result = torch.empty(len(rows), len(task.labels))
-    for part in by_length([features.lengths[row] for row in rows], size):
-        streams = features.batch([rows[i] for i in part]).to(device).streams
+    generator = torch.Generator().manual_seed(0)
+    result = torch.empty(len(rows), task.width)
+    for part in by_length([data.lengths[row] for row in rows], size):
+        batch = data.batch([rows[i] for i in part]).to(device)
+        streams, targets = task.pose(batch.streams, batch.targets, generator)
         with torch.inference_mode(), autocast(device, precision):
-            logits = model(streams)
-        result[part] = task.decode(logits).cpu()
+            outputs = model(streams)
+        result[part] = task.tally(outputs, targets).float().cpu()
     return result
 
 
-def _evaluate(
-    model: SpeechModel,
-    task: Categories,
-    features: Features,
-    rows: Sequence[int],
-    device: torch.device,
-    precision: Precision,
-) -> tuple[float | None, dict[str, float]]:
-    """Loss (unweighted cross-entropy) and scores of some utterances; nothing for none."""
-    if not rows:
-        return None, {}
-    probabilities = predict(model, task, features, rows, device=device, precision=precision)
-    targets = features.targets[list(rows)]
-    loss = torch.nn.functional.nll_loss(probabilities.clamp(min=1e-12).log(), targets).item()
-    truth = [task.labels[i] for i in targets.tolist()]
-    return loss, metrics.scores(truth, task.answers(probabilities))
+class _Choice:
+    """The choice of an epoch on some rows.
+
+    Args:
+        dev: the rows; none: the last epoch is taken.
+        task: says which epoch is better.
+        settings: say when to stop.
+    """
+
+    def __init__(self, dev: Sequence[int], task: Task, settings: TrainingSettings) -> None:
+        self.dev, self.task, self.settings = dev, task, settings
+        self.epochs: list[Epoch] = []
+        self.weights: dict[str, Tensor] = {}
+        self.heard: set[int] = set()
+
+    @property
+    def best(self) -> Epoch:
+        """The first of the epochs with the highest rank."""
+        if not self.dev:
+            return self.epochs[-1]
+        return max(self.epochs, key=lambda epoch: self.task.rank(epoch.dev_loss or 0.0, epoch.dev))
+
+    @property
+    def is_over(self) -> bool:
+        """Whether patience is at its end."""
+        patience, least = self.settings.patience, self.settings.least_gain
+        if patience is None or len(self.epochs) <= (patience if least else 0):
+            return False
+        if not least:
+            return len(self.epochs) - self.best.epoch >= patience
+        losses = [epoch.dev_loss or 0.0 for epoch in self.epochs]
+        return min(losses[-patience:]) > (1 - least) * min(losses[:-patience])
+
+    def judge(
+        self, number: int, loss: float, model: SpeechModel, data: Data, device: torch.device, precision: Precision
+    ) -> None:
+        """Score an epoch, and keep its weights if it is the best so far."""
+        if self.is_over:
+            return
+        epoch = Epoch(number, loss)
+        if self.dev:
+            trained, data.heard = data.heard, set()
+            tallies = predict(model, self.task, data, self.dev, device=device, precision=precision)
+            epoch = Epoch(number, loss, *self.task.judge(tallies, data.targets[list(self.dev)]))
+            self.heard, data.heard = self.heard | data.heard, trained
+        self.epochs.append(epoch)
+        if self.best is epoch:
+            self.weights = {name: tensor.detach().cpu().clone() for name, tensor in model.trained_state.items()}
+
+    def history(self, heard: frozenset[int]) -> History:
+        """What came of it; `heard` are the rows that training asked for."""
+        return History(tuple(self.epochs), self.best, self.weights, heard | self.heard)
 
 
 def _batches(
-    train: Sequence[int], features: Features, settings: TrainingSettings, generator: torch.Generator
-) -> list[list[int]]:
+    train: Sequence[int], data: Data, settings: TrainingSettings, generator: torch.Generator
+) -> Iterator[list[int]]:
+    """Rows of each step of one epoch."""
     if settings.batch_size is None:
-        return [list(train)]
-    lengths = [features.lengths[row] for row in train]
-    batches = shuffled_batches(lengths, settings.batch_size, generator=generator)
-    return [[train[i] for i in batch] for batch in batches]
+        yield from [list(train)] * _steps_per_epoch(settings, len(train))
+        return
+    left = _steps_per_epoch(settings, len(train))
+    while left:
+        lengths = [data.lengths[row] for row in train]
+        for batch in itertools.islice(shuffled_batches(lengths, settings.batch_size, generator=generator), left):
+            yield [train[i] for i in batch]
+            left -= 1
+
+
+def _steps_per_epoch(settings: TrainingSettings, clips: int) -> int:
+    return settings.steps_per_epoch or math.ceil(clips / (settings.batch_size or clips))
 
 
 def _augment(
-    model: SpeechModel, batch: Batch, settings: SpecAugmentSettings | None, generator: torch.Generator
-) -> dict[str, Any]:
-    """The batch's streams, with stripes struck out of log-mel frames; frozen encoders heard the whole clip."""
-    if settings is None:
-        return dict(batch.streams)
-    return {
-        name: spec_augment(stream, settings, generator=generator) if isinstance(model.streams[name], LogMel) else stream
-        for name, stream in batch.streams.items()
-    }
+    model: SpeechModel, batch: Batch, settings: TrainingSettings, generator: torch.Generator
+) -> dict[str, Padded]:
+    """The batch's streams: a random stretch of long clips, and stripes struck out of log-mel frames.
+
+    Frozen encoders heard the whole clip before.
+    """
+    streams = dict(batch.streams)
+    if settings.crop is not None:
+        streams = crop(streams, {name: model.frame_rate(name) for name in streams}, settings.crop, generator)
+    if settings.spec_augment is not None:
+        for name, stream in streams.items():
+            if isinstance(model.streams[name], LogMel):
+                streams[name] = spec_augment(stream, settings.spec_augment, generator=generator)
+    return streams
 
 
 def _optimizer(model: SpeechModel, settings: TrainingSettings) -> torch.optim.Optimizer:
@@ -237,24 +316,6 @@ def _schedule(
     return torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
 
 
-def _best(epochs: Sequence[Epoch]) -> Epoch:
-    """The epoch whose weights are kept."""
-    if not epochs[-1].dev:
-        return epochs[-1]
-
-    def rank(epoch: Epoch) -> tuple[float, float]:
-        uar, loss = epoch.dev["ua"], epoch.dev_loss
-        if loss is None or math.isnan(uar) or math.isnan(loss):
-            return -math.inf, -math.inf
-        return uar, -loss
-
-    return max(epochs, key=rank)
-
-
-def _patience_is_over(epochs: Sequence[Epoch], patience: int | None) -> bool:
-    return bool(epochs) and patience is not None and len(epochs) - _best(epochs).epoch >= patience
-
-
 def _seed(seed: int, epoch: int) -> int:
     return seed * 1_000_003 + epoch
 
@@ -263,17 +324,51 @@ def _chunks(rows: Sequence[int], size: int = 64) -> list[Sequence[int]]:
     return [rows[first : first + size] for first in range(0, len(rows), size)]
 
 
+class _Board:
+    """Curves for TensorBoard, in `tensorboard/` of a run's folder; nothing without a folder.
+
+    Args:
+        folder: of the run.
+        done: epochs that an interrupted run has behind it.
+    """
+
+    def __init__(self, folder: Path | None, *, done: int) -> None:
+        self.writer = None
+        if folder is not None:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self.writer = SummaryWriter(str(folder / "tensorboard"), purge_step=done + 1)
+
+    def show(self, epoch: int, loss: float, choices: Sequence[_Choice]) -> None:
+        """Add an epoch: its training loss, and loss and scores on the first dev set."""
+        if self.writer is None:
+            return
+        self.writer.add_scalar("loss/train", loss, epoch)
+        last = choices[0].epochs[-1]
+        if last.epoch == epoch and last.dev_loss is not None:
+            self.writer.add_scalar("loss/dev", last.dev_loss, epoch)
+            for name, score in last.dev.items():
+                self.writer.add_scalar(f"dev/{name}", score, epoch)
+        self.writer.flush()
+
+    def close(self) -> None:
+        """Write what is left."""
+        if self.writer is not None:
+            self.writer.close()
+
+
 class _State:
     """Everything that an interrupted run needs, in one file that is replaced whole after every epoch."""
 
-    def __init__(self, model: SpeechModel, optimizer: Any, schedule: Any, folder: Path | None) -> None:
-        self.model, self.optimizer, self.schedule = model, optimizer, schedule
+    def __init__(
+        self, model: SpeechModel, optimizer: Any, schedule: Any, choices: Sequence[_Choice], folder: Path | None
+    ) -> None:
+        self.model, self.optimizer, self.schedule, self.choices = model, optimizer, schedule, choices
         self.file = None if folder is None else folder / "state.pt"
         self.log = None if folder is None else folder / "metrics.jsonl"
-        self.best: dict[str, Tensor] = {}
 
-    def resume(self) -> list[Epoch]:
-        """Take the state up where it was left; the epochs that are done."""
+    def resume(self) -> list[float]:
+        """Take the state up where it was left; the losses of the epochs that are done."""
         if self.file is None or not self.file.exists():
             return []
         try:
@@ -283,28 +378,27 @@ class _State:
         self.model.load_state_dict(state["model"], strict=False)
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
-        self.best = state["best"]
-        return [Epoch(**epoch) for epoch in state["epochs"]]
+        for choice, kept in zip(self.choices, state["choices"], strict=True):
+            choice.weights = kept["weights"]
+            choice.epochs = [Epoch(**epoch) for epoch in kept["epochs"]]
+        return list(state["losses"])
 
-    def keep(self, epochs: Sequence[Epoch], *, best: bool) -> None:
-        """Remember the weights if they are the best so far on dev, and write everything down."""
-        if best and epochs[-1].dev:
-            self.best = {name: tensor.detach().clone() for name, tensor in self.model.trained_state.items()}
+    def keep(self, losses: Sequence[float]) -> None:
+        """Write everything down."""
         if self.file is None or self.log is None:
             return
         state = {
             "model": self.model.trained_state,
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
-            "best": self.best,
-            "epochs": [asdict(epoch) for epoch in epochs],
+            "losses": list(losses),
+            "choices": [
+                {"weights": choice.weights, "epochs": [asdict(epoch) for epoch in choice.epochs]}
+                for choice in self.choices
+            ],
         }
         buffer = io.BytesIO()
         torch.save(state, buffer)
         write_whole(self.file, buffer.getvalue())
-        write_whole(self.log, "".join(json.dumps(asdict(epoch)) + "\n" for epoch in epochs).encode())
-
-    def restore_best(self) -> None:
-        """Give the model the weights of its best epoch; without dev it has them already."""
-        if self.best:
-            self.model.load_state_dict(self.best, strict=False)
+        lines = (json.dumps(asdict(epoch)) + "\n" for epoch in self.choices[0].epochs)
+        write_whole(self.log, "".join(lines).encode())

@@ -39,6 +39,31 @@ def mel160(waveform: np.ndarray) -> np.ndarray:
     return ((log_mel - log_mel.mean(axis=1, keepdims=True)) / log_mel.std(axis=1, keepdims=True)).T
 
 
+def mockingjay160(waveform: np.ndarray) -> np.ndarray:
+    """Feature "mel" of Mockingjay's code, with librosa's defaults of then: 80 mel and their deltas, (T, 160)."""
+    import librosa
+
+    power = librosa.feature.melspectrogram(
+        y=waveform.astype(np.float64),
+        sr=16_000,
+        n_fft=2048,
+        win_length=800,
+        hop_length=200,
+        window="hann",
+        center=True,
+        pad_mode="reflect",
+        power=2.0,
+        n_mels=80,
+        fmin=0.0,
+        fmax=8_000.0,
+        htk=False,
+        norm="slaney",
+    )
+    log_mel = np.log(power + 1e-6)
+    frames = np.concatenate([log_mel, librosa.feature.delta(log_mel, width=9, order=1, mode="interp")])
+    return ((frames - frames.mean(axis=1, keepdims=True)) / frames.std(axis=1, keepdims=True)).T
+
+
 def whisper80(waveform: np.ndarray) -> np.ndarray:
     """Whisper's own extractor as transformers has it, without padding to 30 s, (T, 80)."""
     from transformers import WhisperFeatureExtractor
@@ -58,6 +83,7 @@ def main() -> None:
         waveform = (pcm / 2**15).astype(np.float32)
         arrays[f"{name}.pcm16"] = pcm
         arrays[f"{name}.mel160"] = mel160(waveform).astype(np.float32)
+        arrays[f"{name}.mockingjay160"] = mockingjay160(waveform).astype(np.float32)
         arrays[f"{name}.whisper80"] = whisper80(waveform).astype(np.float32)
     save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, HERE / "log_mel.safetensors")
 

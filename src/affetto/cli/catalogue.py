@@ -80,9 +80,14 @@ def models_list() -> None:
     table = Table("name", "classes", "trained on", "unseen speakers, WA / UA in %", title="models that ship")
     for name in pretrained.names():
         config = checkpoint.describe(pretrained.folder(name))
-        expected = config["provenance"]["expected"]
-        scores = f"{100 * expected['wa']:.1f} / {100 * expected['ua']:.1f}" if expected else "not measured"
-        table.add_row(name, ", ".join(config["labels"]), config["provenance"]["trained_on"]["title"], scores)
+        provenance = config["provenance"]
+        if checkpoint.is_pretrained(config):
+            answers, scores = "predicts masked frames", f"L1 {provenance['held_out_l1']:.3f}"
+        else:
+            expected = provenance["expected"]
+            answers = ", ".join(config["labels"])
+            scores = f"{100 * expected['wa']:.1f} / {100 * expected['ua']:.1f}" if expected else "not measured"
+        table.add_row(name, answers, provenance["trained_on"]["title"].strip(), scores)
     out.print(table)
     table = Table("name", "paper", title="architectures")
     for name in models.names():

@@ -1,4 +1,4 @@
-"""Commands that train: train, benchmark."""
+"""Commands that train: train, pretrain, benchmark."""
 
 import json
 from pathlib import Path
@@ -54,6 +54,32 @@ def train(
             precision=precision_of(precision),
             progress=progress,
             results=results,
+        )
+    err.print(f"checkpoint: {checkpoint}", markup=False, highlight=False)
+
+
+@app.command()
+def pretrain(
+    settings: Annotated[str, typer.Argument(help="Settings: a YAML file, or the name of one that ships.")],
+    corpus: Annotated[Path, typer.Option("--corpus", help="A folder of recordings; labels are not needed.")],
+    folder: Annotated[Path | None, typer.Option("--out", "-o", help="Run folder; default runs/NAME.")] = None,
+    set_: SetOption = None,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
+) -> None:
+    """Pretrain a speech BERT on speech without labels; an interrupted run goes on where it was."""
+    from affetto import corpora, pretraining
+    from affetto.device import choose
+
+    stated = pretraining.read(settings, tuple(set_ or ()))
+    with progress_bars() as progress:
+        checkpoint = pretraining.pretrain(
+            stated,
+            corpora.read(stated.corpus, corpus),
+            folder or Path("runs") / stated.name,
+            device=choose(device),
+            precision=precision_of(precision),
+            progress=progress,
         )
     err.print(f"checkpoint: {checkpoint}", markup=False, highlight=False)
 

@@ -46,6 +46,8 @@ def read(name: str, root: str | Path) -> Corpus:
 def find(path: str | Path, kind: str | None = None) -> Corpus:
     """The corpus at a path: of the kind that is named, or the first kind whose reader takes it.
 
+    Kinds that are only read when they are named (`Registered.by_name`) are not tried.
+
     Raises:
         ConfigError: if no corpus has that name.
         CorpusError: if the path holds none.
@@ -55,6 +57,8 @@ def find(path: str | Path, kind: str | None = None) -> Corpus:
         return read(kind or "table", path)
     reasons = []
     for name in names():
+        if get(name).by_name:
+            continue
         try:
             return read(name, path)
         except CorpusError as error:

@@ -101,6 +101,17 @@ class Corpus:
         stop = None if pd.isna(end) else end.total_seconds()
         return audio.read(self.path(file), name=file, start=start.total_seconds(), end=stop)
 
+    def seconds(self, row: int) -> float:
+        """How long one utterance is, without decoding it.
+
+        Raises:
+            AudioError: if its file cannot be opened.
+        """
+        file, start, end = self.table.index[row]
+        if pd.isna(end):
+            return audio.seconds(self.path(file), name=file) - float(start.total_seconds())
+        return float((end - start).total_seconds())
+
     def select(self, mask: "pd.Series[bool]") -> "Corpus":
         """The corpus with only the rows where `mask` is true."""
         return replace(self, table=self.table[mask.to_numpy()])
@@ -153,22 +164,27 @@ class Registered:
         info: what it is.
         read: from a path to the corpus.
         label_from_name: what a file's name states, for corpora whose names are their labels.
+        by_name: whether it has to be asked for by name, because it has no labels, or takes a folder that is another
+            corpus's as well; `find` does not try it.
     """
 
     info: CorpusInfo
     read: Reader
     label_from_name: NameLabel | None = None
+    by_name: bool = False
 
 
 REGISTRY: dict[str, Registered] = {}
 
 
-def register(info: CorpusInfo, *, label_from_name: NameLabel | None = None) -> Callable[[Reader], Reader]:
+def register(
+    info: CorpusInfo, *, label_from_name: NameLabel | None = None, by_name: bool = False
+) -> Callable[[Reader], Reader]:
     """Decorator: enter a reader under its corpus's name."""
 
     def enter(read: Reader) -> Reader:
         assert info.name not in REGISTRY, f"two corpora are called {info.name}"
-        REGISTRY[info.name] = Registered(info, read, label_from_name)
+        REGISTRY[info.name] = Registered(info, read, label_from_name, by_name)
         return read
 
     return enter

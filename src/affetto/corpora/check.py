@@ -99,7 +99,8 @@ def _check_file(corpus: Corpus, file: str, rows: pd.DataFrame, seen: dict[str, t
         sound = hashlib.sha256(waveform.tobytes()).hexdigest()
         if sound in seen:
             earlier, its_emotion = seen[sound]
-            yield Finding(file, start, end, "duplicate", f"the same sound as {earlier} ({its_emotion})")
+            known = "" if pd.isna(its_emotion) else f" ({its_emotion})"
+            yield Finding(file, start, end, "duplicate", f"the same sound as {earlier}{known}")
         else:
             seen[sound] = (file, emotion)
     yield from _contradictions(file, rows)
@@ -155,7 +156,7 @@ def _counts(corpus: Corpus) -> Iterator[Finding]:
     """Categories whose number of utterances differs from the published one."""
     if not corpus.info.categories:
         return
-    found = Counter(corpus.table["emotion"])
+    found = Counter(corpus.table["emotion"].dropna())
     for category in sorted({*corpus.info.categories, *found}):
         published = corpus.info.categories.get(category, 0)
         if found[category] != published:

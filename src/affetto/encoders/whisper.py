@@ -101,7 +101,7 @@ class Whisper(nn.Module):
             attn_implementation="sdpa",
         )
         # Named as in transformers' checkpoints, so that their tensors load as they are.
-        self.conv1 = nn.Conv1d(settings.front_end.n_mels, width, kernel_size=3, padding=1)
+        self.conv1 = nn.Conv1d(settings.front_end.width, width, kernel_size=3, padding=1)
         self.conv2 = nn.Conv1d(width, width, kernel_size=3, stride=2, padding=1)
         self.embed_positions = nn.Embedding(settings.positions, width)
         self.layers = nn.ModuleList(WhisperEncoderLayer(config) for _ in range(settings.layers))
@@ -110,7 +110,7 @@ class Whisper(nn.Module):
         """States of the chosen layers.
 
         Args:
-            frames: log-mel, (B, T, n_mels).
+            frames: of its front end, (B, T, front_end.width).
 
         Returns:
             (B, ceil(T / 2), width x outputs): the states of each layer in `outputs`, side by side.

@@ -46,6 +46,11 @@ class SpeechModel(nn.Module):
         """Logits (B, K) of what the streams gave."""
         raise TypeError(f"{type(self).__name__} does not define forward")
 
+    def frame_rate(self, stream: str) -> float | None:
+        """Frames a second of a stream; None if it gives one vector a clip."""
+        rate: float | None = self.streams[stream].frame_rate  # type: ignore[assignment]
+        return rate
+
     def fit_normalisation(self, streams: Iterable[Streams]) -> None:
         """Take whatever statistics the model standardises with from the training data; most models have none."""
 

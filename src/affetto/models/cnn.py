@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from affetto.batch import Padded
 from affetto.frontend import LogMel, NamedFrontEnd
-from affetto.layers import Classifier, ConvStack, max_pool
+from affetto.layers import Classifier, ConvStack, Swish, max_pool
 from affetto.models.base import READINGS, ModelSettings, SpeechModel, Streams, register
 
 
@@ -22,13 +22,15 @@ class CNNSettings(ModelSettings):
     name: Literal["cnn"] = "cnn"
     front_end: NamedFrontEnd = Field(default="mel160", validate_default=True)
     dense: int = Field(default=512, ge=1)
+    swish: Swish = "fixed"
+    """Whether eq. (4)'s slope stays at 1 or is learned, one a block."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """Before and after the dense layer; the paper has none."""
 
     @model_validator(mode="after")
     def _check_bands(self) -> Self:
-        if self.front_end.n_mels < 128:
-            raise ValueError(f"the CNN's poolings take 128 mel bins or more, got {self.front_end.n_mels}")
+        if self.front_end.width < 128:
+            raise ValueError(f"the CNN's poolings take 128 features or more, got {self.front_end.width}")
         return self
 
 
@@ -50,9 +52,9 @@ class CNN(SpeechModel):
 
     def __init__(self, settings: CNNSettings, n_classes: int) -> None:
         super().__init__({"log_mel": LogMel(settings.front_end)})
-        self.stack = ConvStack()
+        self.stack = ConvStack(swish=settings.swish)
         self.dropout = nn.Dropout(settings.dropout)
-        bands = settings.front_end.n_mels // 128
+        bands = settings.front_end.width // 128
         self.dense = nn.Linear(512 * bands, settings.dense)
         self.classifier = Classifier(settings.dense, n_classes)
 

@@ -1,8 +1,13 @@
 """Fusion-ConvBERT (the first paper, section 3.4): a speech transformer and a CNN in parallel, fused by a transformer.
 
 Log-mel frames go through the convolution blocks (section 3.2) and through a speech transformer (section 3.3); both are
-projected to the fusion's width, and L' post-norm layers let the CNN's steps (queries) gather what the transformer heard
-(keys and values): "robustBERT", Figure 4b, the better of the paper's two arrangements.
+projected to the fusion's width, and L' post-norm layers fuse them, in one of four arrangements:
+
+* `robust_bert` (Figure 4b, the paper's better one): the CNN's steps are queries, the speech transformer's states are
+  keys and values;
+* `robust_cnn` (Figure 4a): the other way round;
+* `concatenation` (section 3.4): both sequences one after the other, each position looking at all;
+* `equation_10`, as printed: queries and values from the speech transformer, keys from the CNN.
 
 The paper's speech transformer is Mockingjay (`speech_bert`); the first layers of Whisper's encoder (`whisper`) may take
 its place.
@@ -13,13 +18,13 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from affetto.batch import Padded
-from affetto.encoders import whisper
+from affetto.batch import Padded, join, stretch
+from affetto.encoders import speech_bert, whisper
 from affetto.encoders.frozen import Frozen
 from affetto.encoders.speech_bert import SpeechBert, SpeechBertSettings
 from affetto.encoders.whisper import Whisper, WhisperSettings
 from affetto.frontend import LogMel, NamedFrontEnd
-from affetto.layers import Classifier, ConvStack, TransformerLayer
+from affetto.layers import Classifier, ConvStack, Swish, TransformerLayer
 from affetto.models.base import READINGS, ModelSettings, SpeechModel, Streams, register
 from affetto.pretrained import encoder_weights
 
@@ -30,6 +35,10 @@ class FusionSettings(ModelSettings):
     name: Literal["fusion_convbert"] = "fusion_convbert"
     front_end: NamedFrontEnd = Field(default="mel160", validate_default=True)
     encoder: SpeechBertSettings | WhisperSettings = Field(default=SpeechBertSettings(), discriminator="name")
+    arrangement: Literal["robust_bert", "robust_cnn", "concatenation", "equation_10"] = "robust_bert"
+    """Which representation asks, and which answers."""
+    swish: Swish = "fixed"
+    """Whether the convolution blocks' slope of eq. (4) stays at 1 or is learned, one a block."""
     width: int = Field(default=120, ge=1)
     layers: int = Field(default=3, ge=1)
     heads: int = Field(default=6, ge=1)
@@ -38,24 +47,25 @@ class FusionSettings(ModelSettings):
 
     @model_validator(mode="after")
     def _check_sizes(self) -> Self:
-        n_mels = self.front_end.n_mels
+        inputs = self.front_end.width
         if self.width % self.heads:
             raise ValueError(f"heads must divide width, got {self.heads} heads on width {self.width}")
-        if n_mels < 64:
-            raise ValueError(f"the CNN's poolings take 64 mel bins or more, got {n_mels}")
-        if isinstance(self.encoder, SpeechBertSettings) and self.encoder.inputs != n_mels:
-            raise ValueError(f"encoder.inputs is {self.encoder.inputs}, but the front end gives {n_mels} mel bins")
+        if inputs < 64:
+            raise ValueError(f"the CNN's poolings take 64 features or more, got {inputs}")
+        if isinstance(self.encoder, SpeechBertSettings) and self.encoder.inputs != inputs:
+            raise ValueError(f"encoder.inputs is {self.encoder.inputs}, but the front end gives {inputs} features")
         return self
 
 
 @register(
     "fusion_convbert",
-    paper="Fusion-ConvBERT (section 3.4, Figure 4b)",
+    paper="Fusion-ConvBERT (section 3.4, Figure 4)",
     differs=(
         "the CNN gives T / 64 steps of 1024 features (2 bands x 512 maps before the last pooling): eq. (5) is a "
         "sequence, Table 1's last pooling is not",
-        "Q comes from the CNN, K and V from the speech transformer, as in Figure 4b and section 4.2.4; eq. (10) swaps "
-        "Q and K and cannot hold for sequences of two lengths",
+        "K and V come from one representation and Q from the other, as in Figure 4 and section 4.2.4; eq. (10) takes K "
+        "from the CNN, Q and V from the speech transformer, and so needs two sequences of one length: as an "
+        "arrangement of its own, each CNN step is repeated for the states that it covers",
         "the projections to the fusion's width are 1 x 1 convolutions (linear layers); the paper names no kernel",
         "each fusion layer's output is the next one's query and the memory stays; inner width 4 x 120; Swish",
         "the last states are averaged over the real steps before the linear layer; the paper does not say how",
@@ -83,8 +93,8 @@ class FusionConvBERT(SpeechModel):
             frozen = Frozen(encoder)
             self.streams["speech"] = frozen
             encoder_width = frozen.width
-        self.stack = ConvStack()
-        bands = settings.front_end.n_mels // 64
+        self.stack = ConvStack(swish=settings.swish)
+        bands = settings.front_end.width // 64
         self.project_cnn = nn.Linear(512 * bands, settings.width)
         self.project_encoder = nn.Linear(encoder_width, settings.width)
         self.fusion = nn.ModuleList(
@@ -101,9 +111,13 @@ class FusionConvBERT(SpeechModel):
         self.classifier = Classifier(settings.width, n_classes)
 
     def load_pretrained(self) -> None:
-        """Fill a Whisper encoder, trained or frozen, with the weights that its settings name."""
+        """Fill the encoder, trained or frozen, with the weights that its settings name."""
         settings = self.settings.encoder
-        if isinstance(settings, WhisperSettings):
+        if isinstance(settings, SpeechBertSettings):
+            if settings.weights is not None:
+                assert isinstance(self.encoder, SpeechBert)
+                speech_bert.load_weights(self.encoder, settings.weights)
+        else:
             encoder = self.encoder if settings.trainable else self.streams["speech"].encoder
             assert isinstance(encoder, Whisper)
             whisper.load_weights(encoder, encoder_weights(settings.weights))
@@ -114,11 +128,30 @@ class FusionConvBERT(SpeechModel):
         maps = self.stack(log_mel)  # (B, T / 64, bands, 512)
         steps = maps.with_values(self.project_cnn(maps.values.flatten(2)))  # (B, T / 64, D)
         states = self._speech_states(streams)
-        memory = states.with_values(self.project_encoder(states.values))  # (B, S, D)
-        for layer in self.fusion:
-            steps = layer(steps, memory)
-        logits: Tensor = self.classifier(steps.mean())
+        states = states.with_values(self.project_encoder(states.values))  # (B, S, D)
+        logits: Tensor = self.classifier(self._fuse(steps, states).mean())
         return logits
+
+    def _fuse(self, steps: Padded, states: Padded) -> Padded:
+        """The last layer's positions, of the CNN's steps (B, T / 64, D) and the transformer's states (B, S, D)."""
+        match self.settings.arrangement:
+            case "robust_bert":
+                fused = steps
+                for layer in self.fusion:
+                    fused = layer(fused, states)
+            case "robust_cnn":
+                fused = states
+                for layer in self.fusion:
+                    fused = layer(fused, steps)
+            case "concatenation":
+                fused = join(steps, states)
+                for layer in self.fusion:
+                    fused = layer(fused, fused)
+            case "equation_10":
+                fused, keys = states, stretch(steps, states.lengths)
+                for layer in self.fusion:
+                    fused = layer(fused, keys, fused)
+        return fused
 
     def _speech_states(self, streams: Streams) -> Padded:
         if self.encoder is None:

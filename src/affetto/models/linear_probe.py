@@ -1,8 +1,9 @@
-"""A linear classifier on the mean states of a frozen encoder: the lightest head that a strong encoder can have.
+"""A linear classifier on a summary of a frozen encoder's states: the lightest head that a strong encoder can have.
 
-Clip by clip, the states of the chosen layers are averaged over time, standardised with the training clips' mean and
-deviation, and mapped linearly to the classes: multinomial logistic regression when trained with cross-entropy and
-weight decay. On a few hundred clips it is hard to beat ("linear probes", Alain and Bengio, 2016, arXiv:1610.01644).
+Clip by clip, the states of the chosen layers are averaged over time (or summarised otherwise, see `pooling`),
+standardised with the training clips' mean and deviation, and mapped linearly to the classes: multinomial logistic
+regression when trained with cross-entropy and weight decay. On a few hundred clips it is hard to beat ("linear probes",
+Alain and Bengio, 2016, arXiv:1610.01644).
 """
 
 from collections.abc import Iterable
@@ -25,6 +26,9 @@ class LinearProbeSettings(ModelSettings):
 
     name: Literal["linear_probe"] = "linear_probe"
     encoder: WhisperSettings = Field(default=WhisperSettings(outputs=(2, 3)))
+    pooling: Literal["mean", "loud_mean", "loud_quantiles"] = "mean"
+    """What stands for a clip: the mean of its states, or of those of its loud moments, or their quantiles
+    (see `encoders.frozen`)."""
 
     @model_validator(mode="after")
     def _check_frozen(self) -> Self:
@@ -35,12 +39,12 @@ class LinearProbeSettings(ModelSettings):
 
 @register("linear_probe", paper="none; linear probes after Alain and Bengio (2016)")
 class LinearProbe(SpeechModel):
-    """Mean states (B, 1, D) to logits (B, K)."""
+    """Summaries of states (B, 1, D) to logits (B, K)."""
 
     Settings = LinearProbeSettings
 
     def __init__(self, settings: LinearProbeSettings, n_classes: int) -> None:
-        frozen = Frozen(settings.encoder, summary="mean")
+        frozen = Frozen(settings.encoder, summary=settings.pooling)
         super().__init__({"speech": frozen})
         self.settings = settings
         self.standardize = Standardize(frozen.width)

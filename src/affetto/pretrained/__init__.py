@@ -30,6 +30,17 @@ def folder(name: str) -> Path:
     return _FOLDER / name
 
 
+def locate(source: str | Path) -> str | Path:
+    """The folder or hub id meant by what a user wrote: a shipped checkpoint's name, a folder, or a hub id.
+
+    Raises:
+        CheckpointError: if it can only be a shipped checkpoint's name, and none has it.
+    """
+    if isinstance(source, str) and not Path(source).exists() and "/" not in source and "\\" not in source:
+        return folder(source)
+    return source
+
+
 def encoder_weights(source: str | None) -> Path:
     """The safetensors file with a Whisper encoder's weights.
 

@@ -5,17 +5,30 @@ literature    what papers say, from literature.yaml
 comparisons   row against row, and the leakage bill
 tables        text and tables, as Markdown and HTML
 scoreboards   every table
-figures       every picture
+figures       every picture of results
+learning      pictures of a training
 document      chapters of paragraphs, tables and pictures
-chapters      every sentence of the report
+reproduction  a paper, section by section, beside what we measured
+chapters      every other sentence of the report
 pages         REPORT.md and report.html
 markers       tables in other Markdown files
 """
 
 from affetto.report.comparisons import compare
 from affetto.report.figures import confusion_figure, residual_figure
+from affetto.report.learning import curve_figure, frames_figure
 from affetto.report.markers import fill
 from affetto.report.pages import write
 from affetto.report.sections import gather, read
 
-__all__ = ["compare", "confusion_figure", "fill", "gather", "read", "residual_figure", "write"]
+__all__ = [
+    "compare",
+    "confusion_figure",
+    "curve_figure",
+    "fill",
+    "frames_figure",
+    "gather",
+    "read",
+    "residual_figure",
+    "write",
+]

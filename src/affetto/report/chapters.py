@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from affetto.report import figures, scoreboards
+from affetto.report import figures, reproduction, scoreboards
 from affetto.report.comparisons import Bill, Pair, pairs, settled, without_tuned
 from affetto.report.document import (
     Block,
@@ -22,7 +22,7 @@ from affetto.report.document import (
     Picture,
     Points,
 )
-from affetto.report.literature import published
+from affetto.report.literature import studies
 from affetto.report.scoreboards import ALPHA, RULES, called, lines, place, question, shown, splits, tries
 from affetto.report.sections import Gathered, Row, Section
 from affetto.report.tables import Code, Link, Strong, Text, anchor, listed, p_value, plural, unit
@@ -114,10 +114,12 @@ def document(gathered: Gathered, results: Path, out: Path) -> Document:
     for corpus in sorted(billed):
         rules = [section for section in gathered.sections if section.leak and section.leak[0] == corpus]
         chapters.append(_bill([bill for bill in found if bill.corpus == corpus], rules, results, out))
+    beside = reproduction.measured(gathered)
+    chapters += [reproduction.chapter(study, beside) for study in studies()]
     chapters.append(Chapter(("What the numbers mean, and what not",), "meaning", (Points(MEANING),)))
     chapters.append(Chapter(("How rows are compared",), COMPARING_PLACE, (Points(COMPARING),)))
     left_out = (*gathered.damaged, *faults)
-    chapters += [*_unmeasured(gathered), *_left_out(left_out)]
+    chapters += _left_out(left_out)
     rows = {(row.results["corpus"], row.name) for section in gathered.sections for row in section.rows}
     lede = (
         "What Affetto's systems score on recordings that they did not learn from: "
@@ -396,17 +398,6 @@ def _bill_picture(bill: Bill) -> Picture:
     alt = f"{called(score)} of {bill.row} by what train shares with test: {said}."
     words = f"{called(score)} with its 95 % interval, by what train shares with test; small dots are single speakers."
     return Picture(anchor(f"{bill.corpus}-bill-{bill.row}"), figure, alt, (words,))
-
-
-def _unmeasured(gathered: Gathered) -> list[Chapter]:
-    """What papers say that nothing here stands beside."""
-    there = [entry for section in gathered.sections for entry in section.published]
-    left = [entry for entry in published() if entry not in there]
-    if not left:
-        return []
-    papers = listed(dict.fromkeys(entry.paper.cite for entry in left))
-    words = Paragraph((f"From {papers}. No results file here was made as these were.",))
-    return [Chapter(("Published, not measured here",), "not-measured", (words, Grid(scoreboards.unmeasured(left))))]
 
 
 def _left_out(lines: tuple[str, ...]) -> list[Chapter]:

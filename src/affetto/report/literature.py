@@ -3,8 +3,11 @@
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import yaml
+
+Scores = dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -49,16 +52,145 @@ class Published:
     scores: dict[str, float]
 
 
+@dataclass(frozen=True)
+class Line:
+    """A system in a table or a chart of a paper.
+
+    Args:
+        model: as the paper calls it.
+        row: our row of the same model; None if there is none.
+        scores: by protocol of ours, in 0..1; a protocol without any is one whose numbers cannot be read.
+    """
+
+    model: str
+    row: str | None
+    scores: dict[str, Scores]
+
+
+@dataclass(frozen=True)
+class Exhibit:
+    """A table or a chart of a paper.
+
+    Args:
+        name: its name there.
+        part: the section that it stands in.
+        title: corpus, and what is compared.
+        protocols: ids of ours that its numbers are set beside, with what the paper calls each way of testing.
+        remark: what to know before comparing.
+        lines: its systems.
+        drawn: whether it is a chart.
+    """
+
+    name: str
+    part: str
+    title: str
+    protocols: dict[str, str]
+    remark: str
+    lines: tuple[Line, ...]
+    drawn: bool
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """What the words of a paper say of a confusion matrix.
+
+    Args:
+        name: of the figure there.
+        part: the section that it stands in.
+        title: corpus and way of testing.
+        protocol: id of ours that it is set beside.
+        says: words by class.
+        remark: whether they can be true.
+    """
+
+    name: str
+    part: str
+    title: str
+    protocol: str
+    says: dict[str, str]
+    remark: str
+
+
+@dataclass(frozen=True)
+class Study:
+    """A paper's experiments.
+
+    Args:
+        name: of the paper, in ids.
+        paper: who published.
+        proposed: our row of the system that it puts forward.
+        parts: titles of its sections, by their numbers.
+        exhibits: tables and charts.
+        matrices: confusion matrices.
+        not_run: why protocols of ours have no results, where there is a reason.
+        remarks: why rows of ours differ from its numbers, by row and protocol.
+    """
+
+    name: str
+    paper: Paper
+    proposed: str
+    parts: dict[str, str]
+    exhibits: tuple[Exhibit, ...]
+    matrices: tuple[Matrix, ...]
+    not_run: dict[str, str]
+    remarks: dict[str, dict[str, str]]
+
+
+@cache
+def studies() -> tuple[Study, ...]:
+    """Every paper in `literature.yaml` with all that it shows."""
+    found = []
+    for entry in _content()["papers"]:
+        exhibits = [_table(table) for table in entry["tables"]]
+        exhibits += [_exhibit(table, drawn=False) for table in entry["cited"]]
+        exhibits += [_exhibit(chart, drawn=True) for chart in entry["charts"]]
+        matrices = tuple(Matrix(**matrix) for matrix in entry["matrices"])
+        known = (entry["proposed"], entry["parts"], tuple(exhibits), matrices, entry["not_run"], entry["remarks"])
+        found.append(Study(entry["id"], _paper(entry), *known))
+    return tuple(found)
+
+
 @cache
 def published() -> tuple[Published, ...]:
-    """Everything in `literature.yaml`, in its order."""
-    content = yaml.safe_load((Path(__file__).parent / "literature.yaml").read_text(encoding="utf-8"))
+    """What the authors of every paper in `literature.yaml` measured themselves, in its order."""
     found = []
-    for entry in content["papers"]:
-        paper = Paper(entry["short"], entry["cite"], entry["remark"])
+    for entry in _content()["papers"]:
+        paper = _paper(entry)
         for table in entry["tables"]:
             for line in table["scores"]:
                 scores = {name: round(line[name] / 100, 6) for name in ("wa", "ua")}
                 about = (table["table"], table["title"], table["protocol"], table["remark"], table["trained_on"])
                 found.append(Published(paper, *about, line["model"], line["row"], scores))
     return tuple(found)
+
+
+def _content() -> Any:
+    return yaml.safe_load((Path(__file__).parent / "literature.yaml").read_text(encoding="utf-8"))
+
+
+def _paper(entry: dict[str, Any]) -> Paper:
+    return Paper(entry["short"], entry["cite"], entry["remark"])
+
+
+def _table(table: dict[str, Any]) -> Exhibit:
+    """A table with one protocol."""
+    protocol, lines = table["protocol"], []
+    for line in table["scores"]:
+        scores = {**_shares({name: line[name] for name in ("wa", "ua")}), "macro_f1": float(line["f1"])}
+        lines.append(Line(line["model"], line["row"], {protocol: scores}))
+    about = (table["table"], table["part"], table["title"], {protocol: ""}, table["remark"])
+    return Exhibit(*about, tuple(lines), drawn=False)
+
+
+def _exhibit(content: dict[str, Any], *, drawn: bool) -> Exhibit:
+    """A table or a chart with several protocols."""
+    lines = []
+    for line in content["scores"]:
+        scores = {protocol: _shares(line[protocol]) for protocol in content["protocols"] if protocol in line}
+        lines.append(Line(line["model"], line["row"], scores))
+    about = (content["name"], content["part"], content["title"], content["protocols"], content["remark"])
+    return Exhibit(*about, tuple(lines), drawn=drawn)
+
+
+def _shares(per_cent: Scores) -> Scores:
+    return {name: round(value / 100, 6) for name, value in per_cent.items()}

@@ -4,11 +4,12 @@ import math
 from typing import Any
 
 from affetto.report.comparisons import Bill, Pair
-from affetto.report.literature import Published
+from affetto.report.literature import Exhibit, Line, Matrix, Published, Scores, Study
 from affetto.report.sections import Gathered, Row, Section
 from affetto.report.tables import (
     DASH,
     MINUS,
+    PER_CENT,
     Code,
     Detail,
     Link,
@@ -29,6 +30,13 @@ RULES = {"none": "nothing", "sentences": "sentences", "speakers": "speakers", "b
 """What train shares with test under the rules of the leakage bill."""
 SEEN = "seen from"
 """Head of the column of `statistics.smallest_difference`."""
+FAR = 0.03
+"""A difference to a paper's WA or UA beyond which it asks for an explanation."""
+EXHIBITED = ("wa", "ua", "macro_f1")
+"""Scores that papers print, in the order of the columns."""
+UNEXPLAINED = "not explained yet"
+Measured = dict[tuple[str, str], Row]
+"""Rows of ours by protocol and name."""
 _CALLED = {"wa": "WA", "ua": "UA", "macro_f1": "macro F1", "ccc": "CCC"}
 
 
@@ -227,24 +235,109 @@ def provenance(section: Section) -> Table:
     return Table(("row", "what it is", "settings", "commit", "computed on", "time"), tuple(rows), words=(0, 1, 2, 3, 4))
 
 
-def unmeasured(entries: list[Published]) -> Table:
-    """What papers say that nothing of ours stands beside."""
-    of = unit("categories")
+def exhibit(said: Exhibit, study: Study, found: Measured) -> Table:
+    """A table or a chart of a paper: each of its systems, with ours and the difference below."""
+    columns = [
+        (protocol, name)
+        for protocol in said.protocols
+        for name in EXHIBITED
+        if any(name in line.scores.get(protocol, {}) for line in said.lines)
+    ]
+    rows: list[tuple[Text, ...]] = []
+    soft = []
+    for line in said.lines:
+        soft.append(len(rows))
+        theirs = (_printed(name, line.scores.get(protocol, {}).get(name)) for protocol, name in columns)
+        rows.append(((line.model,), *theirs, (_theirs(line),)))
+        if not line.row:
+            continue
+        own = {protocol: found.get((protocol, line.row)) for protocol in said.protocols}
+        cells = (
+            _scores(row, (name,), PER_CENT)[0] if (row := own[protocol]) else (DASH,) for protocol, name in columns
+        )
+        missing = {p: not_run(p, study) for p in line.scores if not own[p]}
+        rows.append(((Code(line.row),), *cells, (_by_protocol(missing, said),)))
+        if any(own.values()):
+            apart = (_apart(own[protocol], name, line.scores.get(protocol, {})) for protocol, name in columns)
+            why = {p: _why(row, line.scores.get(p, {}), study) for p, row in own.items() if row}
+            rows.append(((f"ours {MINUS} paper",), *apart, (_by_protocol(why, said),)))
+    several = len(said.protocols) > 1
+    heads = (f"{called(name)}{f', {said.protocols[protocol]}' if several else ''}" for protocol, name in columns)
+    caption = f"{said.name}: {said.title}."
+    return Table(("system", *heads, "remark"), tuple(rows), caption, words=(0, len(columns) + 1), soft=tuple(soft))
+
+
+def recalls(matrix: Matrix, study: Study, own: dict[str, float] | None) -> Table:
+    """What a paper's words say of each class, beside what is heard rightly by our row.
+
+    Args:
+        matrix: the words.
+        study: the paper.
+        own: recall of each class, in 0..1; None if our row was not run.
+    """
+    labels = dict.fromkeys([*(own or {}), *matrix.says])
+    missing = (not_run(matrix.protocol, study),)
     rows = tuple(
         (
-            (entry.title,),
-            (f"{entry.model}, {entry.table}",),
-            of.score(entry.scores["wa"]),
-            of.score(entry.scores["ua"]),
-            (entry.trained_on,),
+            (label,),
+            (matrix.says.get(label, DASH),),
+            missing if own is None else PER_CENT.score(own.get(label, math.nan)),
         )
-        for entry in entries
+        for label in labels
     )
-    return Table(("corpus and test", "row of the paper", "WA", "UA", "trained on"), rows, words=(0, 1, 4))
+    caption = f"{matrix.name}: {matrix.title}. Share of each class that is heard rightly, {PER_CENT.name}."
+    return Table(
+        ("class", "the paper's words", Code(study.proposed)), rows, caption, words=(0, 1) if own else (0, 1, 2)
+    )
+
+
+def not_run(protocol: str, study: Study) -> str:
+    """What is said in place of a result that is not there."""
+    reason = study.not_run.get(protocol)
+    return f"not run: {reason}" if reason else "not run"
 
 
 def _scores(row: Row, names: tuple[str, ...], of: Unit) -> tuple[Text, ...]:
     return tuple((*of.score(row.score(name)), *of.interval(row.interval(name))) for name in names)
+
+
+def _theirs(line: Line) -> str:
+    if not any(line.scores.values()):
+        return "cannot be read"
+    return "" if line.row else "no row of ours"
+
+
+def _printed(name: str, score: float | None) -> Text:
+    """A paper's score with the digits that it has there."""
+    if score is None:
+        return (DASH,)
+    return (f"{PER_CENT.factor * score:.0f}",) if name == "macro_f1" else PER_CENT.score(score)
+
+
+def _apart(row: Row | None, name: str, said: Scores) -> Text:
+    """Our score less a paper's, with the interval of ours moved as far."""
+    if row is None or name not in said or name == "macro_f1":
+        return (DASH,)
+    low, high = row.interval(name)
+    difference = PER_CENT.difference(row.score(name) - said[name])
+    if math.isnan(low):
+        return (difference, *PER_CENT.interval((low, high)))
+    ends = (PER_CENT.difference(end - said[name], PER_CENT.interval_digits) for end in (low, high))
+    return (difference, Detail(f"[{', '.join(ends)}]"))
+
+
+def _why(row: Row, said: Scores, study: Study) -> str:
+    """Why a row is not where the paper's is; empty if it is near and nothing is known."""
+    far = any(abs(row.score(name) - said[name]) > FAR for name in ("wa", "ua") if name in said)
+    return study.remarks.get(row.name, {}).get(row.protocol) or (UNEXPLAINED if far else "")
+
+
+def _by_protocol(words: dict[str, str], said: Exhibit) -> str:
+    """Words on each protocol of an exhibit; once, if they are the same for all."""
+    known = {protocol: text for protocol, text in words.items() if text}
+    if len(set(known.values())) == 1 and len(known) == len(said.protocols):
+        return next(iter(known.values()))
+    return "; ".join(f"{said.protocols[protocol]}: {text}" for protocol, text in known.items())
 
 
 def _name(entry: Published | None, row: Row | None, section: Section) -> Text:

@@ -1,0 +1,202 @@
+"""A paper, section by section, beside what we measured: its tables, charts and confusion matrices, and its claims.
+
+What we have no results for is shown as not run, and nothing is put in its place.
+"""
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from affetto.report import figures, scoreboards
+from affetto.report.comparisons import compare
+from affetto.report.document import Block, Chapter, Grid, Heading, Paragraph, Picture, Points
+from affetto.report.literature import Exhibit, Line, Matrix, Study
+from affetto.report.scoreboards import ALPHA, FAR, Measured, called
+from affetto.report.sections import Gathered, Row
+from affetto.report.tables import PER_CENT, Code, Strong, Text, anchor, listed, p_value, plural
+
+CHART_SCORE = "ua"
+"""What the bars of a paper's charts show."""
+READING: tuple[Text, ...] = (
+    (
+        "Scores are per cent, differences points. The interval of a difference is that of our score, less the paper's "
+        "number, which has none.",
+    ),
+    (
+        f"Where WA or UA is more than {100 * FAR:.0f} points from the paper's, the last column says why, or that it is "
+        "not explained yet.",
+    ),
+    ("F1 is set beside our macro F1 without a difference: the paper does not say how it is averaged.",),
+    (
+        Strong("Beats"),
+        f" means a higher UA, mean over speakers, with p up to {ALPHA} in the paired permutation test over speakers. "
+        "The p-values are not corrected for their number.",
+    ),
+)
+
+
+def measured(gathered: Gathered) -> Measured:
+    """The rows that stand beside a paper's numbers.
+
+    Returns:
+        By protocol and name. Rows on simulated data or on another copy of a corpus are not among them.
+    """
+    return {
+        (row.protocol, row.name): row
+        for section in gathered.sections
+        if section.published and section.results["task"] == "categories" and not section.results["simulated"]
+        for row in section.rows
+    }
+
+
+def chapter(study: Study, found: Measured) -> Chapter:
+    """A paper beside what we measured, in the order of its sections."""
+    blocks: list[Block] = [*_introduction(study, found)]
+    for number, title in study.parts.items():
+        blocks.append(Heading((f"{number} {title}",)))
+        for exhibit in study.exhibits:
+            blocks += _exhibit(exhibit, study, found) if exhibit.part == number else []
+        for matrix in study.matrices:
+            blocks += _matrix(matrix, study, found) if matrix.part == number else []
+    return Chapter((f"The paper beside what we measured: {study.paper.short}",), place(study), tuple(blocks))
+
+
+def place(study: Study) -> str:
+    """The anchor of a paper's chapter, and how the names of its pictures begin."""
+    return anchor(f"paper-{study.name}")
+
+
+def _introduction(study: Study, found: Measured) -> list[Block]:
+    asked = {
+        (protocol, line.row)
+        for exhibit in study.exhibits
+        for line in exhibit.lines
+        for protocol in line.scores
+        if line.row
+    }
+    run = sum(key in found for key in asked)
+    words = (
+        f"{study.paper.cite}. {study.paper.remark} Of the {len(asked)} results that would stand beside the paper's, "
+        f"{run} {'is' if run == 1 else 'are'} there; the others are shown as not run.",
+    )
+    return [Paragraph(words), Points(READING)]
+
+
+def _exhibit(exhibit: Exhibit, study: Study, found: Measured) -> list[Block]:
+    """A table or a chart, and whether its claims hold."""
+    blocks: list[Block] = [Grid(scoreboards.exhibit(exhibit, study, found))]
+    if exhibit.drawn and any((protocol, line.row) in found for line in exhibit.lines for protocol in line.scores):
+        blocks.append(_chart(exhibit, study, found))
+    blocks += [Paragraph((exhibit.remark,))] if exhibit.remark else []
+    claims = tuple(
+        (*_named(word), *claim)
+        for protocol, word in exhibit.protocols.items()
+        for claim in _claims(protocol, exhibit, study, found)
+    )
+    return [*blocks, *([Points(claims)] if claims else [])]
+
+
+def _named(word: str) -> Text:
+    return (f"{word[0].upper()}{word[1:]}: ",) if word else ()
+
+
+def _claims(protocol: str, exhibit: Exhibit, study: Study, found: Measured) -> list[Text]:
+    """Whether our row of what the paper puts forward beats the others, a sentence each."""
+    names = [line.row for line in exhibit.lines if line.row and line.row != study.proposed and protocol in line.scores]
+    ours = found.get((protocol, study.proposed))
+    if ours is None:
+        return [_unknown(study.proposed, names, study.proposed, study.not_run.get(protocol))] if names else []
+    claims = []
+    for name in names:
+        other = found.get((protocol, name))
+        claims.append(_claim(ours, other) if other else _unknown(ours.name, [name], name, study.not_run.get(protocol)))
+    return claims
+
+
+def _unknown(first: str, others: list[str], missing: str, reason: str | None) -> Text:
+    """That it is not known whether a row beats others, and why."""
+    commas = [", "] * (len(others) - 2) + [" and "] * (len(others) > 1)
+    rivals = [piece for other, comma in zip(others, [*commas, ""], strict=True) for piece in (Code(other), comma)]
+    end = f" was not run{f' ({reason})' if reason else ''}."
+    return (Code(first), " against ", *rivals, ": not known, as ", Code(missing), end)
+
+
+def _claim(a: Row, b: Row) -> Text:
+    """Whether a row beats another, with the test over speakers."""
+    names: Text = (Code(a.name), " and ", Code(b.name))
+    if a.key != b.key:
+        return (*names, " cannot be compared: they were not tested alike.")
+    pair = compare(a, b)
+    test = pair.speakers
+    if math.isnan(test.p_value):
+        return (*names, " cannot be compared: no speaker has a score in both.")
+    beats = test.difference > 0 and test.p_value <= ALPHA
+    doubt = "" if test.p_value <= ALPHA else ", which may be chance"
+    splits = "" if pair.same_training else "; they were trained on other splits"
+    numbers = (
+        f": {called(pair.score)} {PER_CENT.difference(test.difference)} points, ahead with {pair.ahead} of "
+        f"{plural(test.n, 'speaker', 'speakers')}, p = {p_value(test.p_value)}{doubt}{splits}."
+    )
+    return (Code(a.name), " ", Strong("beats" if beats else "does not beat"), " ", Code(b.name), numbers)
+
+
+def _chart(exhibit: Exhibit, study: Study, found: Measured) -> Picture:
+    """Our bars with intervals, the paper's as marks."""
+    rows = {
+        f"{called(CHART_SCORE)}, {word}": [_bar(line, protocol, found) for line in exhibit.lines]
+        for protocol, word in reversed(exhibit.protocols.items())
+    }
+    figure = figures.bars(rows, factor=PER_CENT.factor, chance=None, label=PER_CENT.name)
+    said = "; ".join(
+        f"{kind}: {', '.join(f'{bar.name} {_value(bar)}' for bar in bars)}" for kind, bars in reversed(rows.items())
+    )
+    empty = any(math.isnan(bar.score) for bars in rows.values() for bar in bars)
+    caption = (
+        f"{exhibit.name} on {exhibit.title}: our bars with 95 % intervals over speakers, the paper's as diamonds"
+        f"{'; where there is no bar, we have no result' if empty else ''}.",
+    )
+    name = f"{place(study)}-{anchor(exhibit.name.lower().replace(' ', '-'))}-{next(iter(exhibit.protocols))}"
+    return Picture(name, figure, f"Bars of {exhibit.name}. {said}.", caption)
+
+
+def _bar(line: Line, protocol: str, found: Measured) -> figures.Bar:
+    row = found.get((protocol, line.row)) if line.row else None
+    score = row.score(CHART_SCORE) if row else math.nan
+    interval = row.interval(CHART_SCORE) if row else (math.nan, math.nan)
+    return figures.Bar(line.model, score, interval, line.scores.get(protocol, {}).get(CHART_SCORE))
+
+
+def _value(bar: figures.Bar) -> str:
+    return "no result" if math.isnan(bar.score) else " ".join(PER_CENT.score(bar.score))
+
+
+def _matrix(matrix: Matrix, study: Study, found: Measured) -> list[Block]:
+    """What the paper says of a confusion matrix, and ours of the same system."""
+    row = found.get((matrix.protocol, study.proposed))
+    blocks: list[Block] = [Grid(scoreboards.recalls(matrix, study, _recalls(row) if row else None))]
+    if row:
+        blocks.append(_confusion(matrix, row, study))
+    return [*blocks, *([Paragraph((matrix.remark,))] if matrix.remark else [])]
+
+
+def _confusion(matrix: Matrix, row: Row, study: Study) -> Picture:
+    labels = row.results["labels"]
+    right = [f"{label} {' '.join(PER_CENT.score(recall))}" for label, recall in _recalls(row).items()]
+    alt = f"Confusion matrix of {row.name} under {row.protocol}: right for {listed(right)} per cent."
+    caption: Text = (f"Beside {matrix.name}, {matrix.title}: ", Code(row.name), ", over all folds and seeds.")
+    name = f"{place(study)}-{anchor(matrix.name.lower().replace(' ', '-'))}"
+    return Picture(name, figures.confusion(_counts(row), labels), alt, caption)
+
+
+def _recalls(row: Row) -> dict[str, float]:
+    """The share of each class's clips that is heard rightly, over all folds and seeds; NaN for a class without any."""
+    counts = _counts(row)
+    return {
+        label: float(counts[place, place] / total) if (total := counts[place].sum()) else math.nan
+        for place, label in enumerate(row.results["labels"])
+    }
+
+
+def _counts(row: Row) -> npt.NDArray[np.int64]:
+    return row.scoring.sums(row.table).astype(np.int64)
