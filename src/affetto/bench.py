@@ -174,10 +174,8 @@ class Bench:
             for inside, outside in divisions:
                 # On dev the epoch is chosen, too: the winner here is the very model that is then tested.
                 dev = outside if choose.validation == "dev" else []
-                for model, _ in self.train(candidate, inside, dev, seed=seed):
-                    tallies = predict(
-                        model, self.task, self.features, outside, device=self.device, precision=self.precision
-                    )
+                [(model, _)] = self.train(candidate, inside, dev, seed=seed)
+                _, tallies = self.test(model, outside)
                 loss, judged = self.task.judge(tallies, self.features.targets[list(outside)])
                 scores.append(-loss if choose.by == "loss" else judged[choose.by])
             means.append(float(np.mean(scores)))
