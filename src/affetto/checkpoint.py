@@ -100,10 +100,15 @@ def save(checkpoint: Checkpoint, folder: Path, *, half_encoder: bool = True) -> 
     stored = replace(checkpoint, model=_build(config, weights))
     waveform = golden_waveform()
     golden = {"waveform": waveform, "probabilities": stored.probabilities([waveform.numpy()])}
+    write(folder, config, weights, golden, checkpoint.card)
+
+
+def write(folder: Path, config: JSON, weights: dict[str, Tensor], golden: dict[str, Tensor], card: str) -> None:
+    """The four files of a checkpoint, in a folder that is there; files of the same names are replaced."""
     # As bytes: safetensors' own files are readable for their owner alone.
     (folder / "model.safetensors").write_bytes(to_bytes(weights))
     (folder / "golden.safetensors").write_bytes(to_bytes(golden))
-    (folder / "README.md").write_text(checkpoint.card, encoding="utf-8")
+    (folder / "README.md").write_text(card, encoding="utf-8")
     # Last, for it is what says that a checkpoint is there.
     (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
 

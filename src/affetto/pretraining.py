@@ -11,7 +11,6 @@ A run's folder holds `settings.yaml` (resolved), `origin.yaml` (the speech, the 
 """
 
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,12 +20,11 @@ import yaml
 from pydantic import Field, ValidationError, field_validator
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from safetensors.torch import save as to_bytes
 from torch import Tensor
 
 from affetto import __version__, cards, report
 from affetto.batch import Padded, pad
-from affetto.checkpoint import AUDIO, FORMAT, GOLDEN_TOLERANCE, describe, golden_waveform
+from affetto.checkpoint import AUDIO, FORMAT, GOLDEN_TOLERANCE, describe, golden_waveform, write
 from affetto.config import JSON, Settings, load, override, parse
 from affetto.corpora.base import Corpus
 from affetto.dataset import Progress, Recordings, no_progress
@@ -241,11 +239,7 @@ def save(pretrained: Pretrained, folder: Path) -> None:
     }
     model = _build(pretrained.settings, weights)
     golden = {"waveform": golden_waveform(), "frames": _frames(model, golden_waveform())}
-    (folder / "model.safetensors").write_bytes(to_bytes(weights))
-    (folder / "golden.safetensors").write_bytes(to_bytes(golden))
-    (folder / "README.md").write_text(pretrained.card, encoding="utf-8")
-    # Last, for it is what says that a checkpoint is there.
-    (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+    write(folder, config, weights, golden, pretrained.card)
 
 
 def load_pretrained(source: str | Path) -> Pretrained:

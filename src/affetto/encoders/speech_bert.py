@@ -182,16 +182,18 @@ def _our_name(name: str) -> str:
     return f"layers.{layer[1]}.{ours}.{kind}" if layer else f"{ours}.{kind}"
 
 
-def load_weights(encoder: SpeechBert, source: str) -> None:
+def load_weights(encoder: SpeechBert, source: str | None) -> None:
     """Fill a speech BERT with pretrained weights.
 
     Args:
         encoder: of the same size.
-        source: a shipped name, a folder or a hub id.
+        source: a shipped name, a folder or a hub id; None: its random weights stay.
 
     Raises:
         CheckpointError: if it is not to be had, or holds no speech BERT of this size.
     """
+    if source is None:
+        return
     path = fetch(locate(source), "model.safetensors")
     wanted = encoder.state_dict()
     with safe_open(path, framework="pt") as file:

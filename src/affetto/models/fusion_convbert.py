@@ -114,9 +114,8 @@ class FusionConvBERT(SpeechModel):
         """Fill the encoder, trained or frozen, with the weights that its settings name."""
         settings = self.settings.encoder
         if isinstance(settings, SpeechBertSettings):
-            if settings.weights is not None:
-                assert isinstance(self.encoder, SpeechBert)
-                speech_bert.load_weights(self.encoder, settings.weights)
+            assert isinstance(self.encoder, SpeechBert)
+            speech_bert.load_weights(self.encoder, settings.weights)
         else:
             encoder = self.encoder if settings.trainable else self.streams["speech"].encoder
             assert isinstance(encoder, Whisper)

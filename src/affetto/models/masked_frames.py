@@ -42,8 +42,7 @@ class MaskedFramesModel(SpeechModel):
 
     def load_pretrained(self) -> None:
         """Fill the encoder with the weights that its settings name, if they do; the head begins anew."""
-        if self.settings.encoder.weights is not None:
-            speech_bert.load_weights(self.encoder, self.settings.encoder.weights)
+        speech_bert.load_weights(self.encoder, self.settings.encoder.weights)
 
     def forward(self, streams: Streams) -> Padded:  # type: ignore[override]  # frames, where other models give logits
         """Predicted frames (B, T, M)."""

@@ -73,8 +73,7 @@ class SpeechBertModel(SpeechModel):
 
     def load_pretrained(self) -> None:
         """Fill the encoder with the weights that its settings name, if they do."""
-        if self.settings.encoder.weights is not None:
-            speech_bert.load_weights(self.encoder, self.settings.encoder.weights)
+        speech_bert.load_weights(self.encoder, self.settings.encoder.weights)
 
     def forward(self, streams: Streams) -> Tensor:
         """Logits (B, K)."""
