@@ -1,6 +1,6 @@
 """How long a step takes at the first paper's own size; writes paper_size.json.
 
-    OMP_NUM_THREADS=2 python benchmarks/paper_size.py SPEECH EMODB
+    OMP_NUM_THREADS=1 python benchmarks/paper_size.py SPEECH EMODB
 
 Runs `pretraining/speech_bert_paper.yaml` on a folder of speech and `emodb_fusion_paper.yaml` on EMO-DB for a few steps,
 and tells how long all of theirs would take here.
