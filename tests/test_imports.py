@@ -50,7 +50,7 @@ MAY_IMPORT = {
     "verification": {"changes", "corpora", "errors", "experiment", "protocol", "scores"},
     "pretraining": BOTTOM
     | {"cards", "checkpoint", "corpora", "dataset", "models", "pretrained", "provenance", "report", "tasks"}
-    | {"training"},
+    | {"runs", "training"},
     "recognizer": BOTTOM | {"checkpoint", "corpora", "models", "pretrained", "tasks"},
     "audit": {"bench", "corpora", "dataset", "errors", "fingerprint", "protocol", "splits", "tables"},
     "dataset": BOTTOM | {"cache", "corpora", "models", "tasks"},

@@ -159,7 +159,7 @@ def test_a_run_of_other_settings_or_other_speech_is_left_alone(run, speech, tmp_
     with pytest.raises(ConfigError, match=r"run: holds a run with other settings; give another folder with --out"):
         run(seed=1)
     (speech / "a.wav").rename(speech / "z.wav")
-    with pytest.raises(ConfigError, match=r"run: holds a run with other speech or precision; give another folder"):
+    with pytest.raises(ConfigError, match=r"run: holds a run with other data or precision; give another folder"):
         run()
 
 

@@ -22,7 +22,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from affetto import __version__, cards, report
+from affetto import __version__, cards, report, runs
 from affetto.batch import Padded, pad
 from affetto.checkpoint import AUDIO, FORMAT, GOLDEN_TOLERANCE, describe, golden_waveform, write
 from affetto.config import JSON, Settings, load, override, parse
@@ -147,10 +147,7 @@ def pretrain(
         folder / "settings.yaml": yaml.safe_dump(settings.config, sort_keys=False),
         folder / "origin.yaml": yaml.safe_dump({"speech_sha256": speech_sha256, "bf16": use_bf16(device, precision)}),
     }
-    for file, text in claim.items():
-        if file.exists() and file.read_text(encoding="utf-8") != text:
-            what = "settings" if file.name == "settings.yaml" else "speech or precision"
-            raise ConfigError(f"{folder}: holds a run with other {what}; give another folder with --out")
+    runs.check(claim)
     target = folder / "checkpoint"
     if (target / "config.json").exists():
         return target

@@ -67,7 +67,7 @@ def train(
         folder / "settings.yaml": yaml.safe_dump(experiment.config, sort_keys=False),
         folder / "origin.yaml": yaml.safe_dump({"manifest_sha256": manifest, "bf16": use_bf16(device, precision)}),
     }
-    _check(claim)
+    check(claim)
     target = folder / "checkpoint"
     if (target / "config.json").exists():
         return target
@@ -120,8 +120,12 @@ def heard(provenance: JSON, path: Path) -> bool:
     return digest[:HEARD_DIGITS] in provenance.get("heard", ())
 
 
-def _check(claim: dict[Path, str]) -> None:
-    """See that the run's folder holds no other run: each file that says whose it is is missing or the same."""
+def check(claim: dict[Path, str]) -> None:
+    """See that the run's folder holds no other run: each file that says whose it is is missing or the same.
+
+    Raises:
+        ConfigError: if one is another run's.
+    """
     for file, text in claim.items():
         if file.exists() and file.read_text(encoding="utf-8") != text:
             what = "settings" if file.name == "settings.yaml" else "data or precision"
