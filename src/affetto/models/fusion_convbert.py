@@ -24,12 +24,13 @@ from affetto.encoders.frozen import Frozen
 from affetto.encoders.speech_bert import SpeechBert, SpeechBertSettings
 from affetto.encoders.whisper import Whisper, WhisperSettings
 from affetto.frontend import LogMel, NamedFrontEnd
-from affetto.layers import Classifier, ConvStack, Swish, TransformerLayer
-from affetto.models.base import READINGS, ModelSettings, SpeechModel, Streams, register
+from affetto.layers import Classifier, ConvStack, Swish
+from affetto.models.base import READINGS, SpeechModel, Streams, register
+from affetto.models.downstream import DownstreamSettings, transformer
 from affetto.pretrained import encoder_weights
 
 
-class FusionSettings(ModelSettings):
+class FusionSettings(DownstreamSettings):
     """Settings of the fusion; the defaults are the paper's but for the size of the speech BERT (preset `small`)."""
 
     name: Literal["fusion_convbert"] = "fusion_convbert"
@@ -39,17 +40,10 @@ class FusionSettings(ModelSettings):
     """Which representation asks, and which answers."""
     swish: Swish = "fixed"
     """Whether the convolution blocks' slope of eq. (4) stays at 1 or is learned, one a block."""
-    width: int = Field(default=120, ge=1)
-    layers: int = Field(default=3, ge=1)
-    heads: int = Field(default=6, ge=1)
-    dropout: float = Field(default=0.1, ge=0, lt=1)
-    attention_dropout: float = Field(default=0.3, ge=0, lt=1)
 
     @model_validator(mode="after")
     def _check_sizes(self) -> Self:
         inputs = self.front_end.width
-        if self.width % self.heads:
-            raise ValueError(f"heads must divide width, got {self.heads} heads on width {self.width}")
         if inputs < 64:
             raise ValueError(f"the CNN's poolings take 64 features or more, got {inputs}")
         if isinstance(self.encoder, SpeechBertSettings) and self.encoder.inputs != inputs:
@@ -97,17 +91,7 @@ class FusionConvBERT(SpeechModel):
         bands = settings.front_end.width // 64
         self.project_cnn = nn.Linear(512 * bands, settings.width)
         self.project_encoder = nn.Linear(encoder_width, settings.width)
-        self.fusion = nn.ModuleList(
-            TransformerLayer(
-                settings.width,
-                settings.heads,
-                inner=4 * settings.width,
-                activation="swish",
-                dropout=settings.dropout,
-                attention_dropout=settings.attention_dropout,
-            )
-            for _ in range(settings.layers)
-        )
+        self.fusion = transformer(settings)
         self.classifier = Classifier(settings.width, n_classes)
 
     def load_pretrained(self) -> None:

@@ -13,26 +13,20 @@ from torch import Tensor, nn
 from affetto.encoders import speech_bert
 from affetto.encoders.speech_bert import SpeechBert, SpeechBertSettings
 from affetto.frontend import LogMel, NamedFrontEnd
-from affetto.layers import Classifier, TransformerLayer
-from affetto.models.base import READINGS, ModelSettings, SpeechModel, Streams, register
+from affetto.layers import Classifier
+from affetto.models.base import READINGS, SpeechModel, Streams, register
+from affetto.models.downstream import DownstreamSettings, transformer
 
 
-class SpeechBertModelSettings(ModelSettings):
+class SpeechBertModelSettings(DownstreamSettings):
     """Settings of the transformer; the defaults are the paper's but for the size of the speech BERT."""
 
     name: Literal["speech_bert"] = "speech_bert"
     front_end: NamedFrontEnd = Field(default="mel160", validate_default=True)
     encoder: SpeechBertSettings = SpeechBertSettings()
-    width: int = Field(default=120, ge=1)
-    layers: int = Field(default=3, ge=1)
-    heads: int = Field(default=6, ge=1)
-    dropout: float = Field(default=0.1, ge=0, lt=1)
-    attention_dropout: float = Field(default=0.3, ge=0, lt=1)
 
     @model_validator(mode="after")
     def _check_sizes(self) -> Self:
-        if self.width % self.heads:
-            raise ValueError(f"heads must divide width, got {self.heads} heads on width {self.width}")
         if self.encoder.inputs != (given := self.front_end.width):
             raise ValueError(f"encoder.inputs is {self.encoder.inputs}, but the front end gives {given} features")
         return self
@@ -58,17 +52,7 @@ class SpeechBertModel(SpeechModel):
         self.settings = settings
         self.encoder = SpeechBert(settings.encoder)
         self.project = nn.Linear(self.encoder.width, settings.width)
-        self.layers = nn.ModuleList(
-            TransformerLayer(
-                settings.width,
-                settings.heads,
-                inner=4 * settings.width,
-                activation="swish",
-                dropout=settings.dropout,
-                attention_dropout=settings.attention_dropout,
-            )
-            for _ in range(settings.layers)
-        )
+        self.layers = transformer(settings)
         self.classifier = Classifier(settings.width, n_classes)
 
     def load_pretrained(self) -> None:
