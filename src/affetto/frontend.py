@@ -11,6 +11,8 @@ padding. What a front end does is a `FrontEnd` of plain numbers that travels wit
   160 standardised over the utterance.
 * `whisper80`: OpenAI Whisper's input (Radford et al., 2022, section 2.2): 25 ms Hann, 10 ms hop, 80 mel (Slaney),
   log10, limited to 8 decades below the clip's maximum, scaled to about -1..1.
+* `panns16k`: the second paper's network was made for this input, that of PANNs' `Cnn14_16k` (Kong et al., 2020;
+  qiuqiangkong/audioset_tagging_cnn, MIT): 32 ms Hann, 10 ms hop, 64 mel (Slaney) of 50 to 8000 Hz, decibels.
 
 Differs from the paper: eq. (2) gives z-scores, which no choice of mean and deviation keeps within -1..1 as the text
 has it; they are not clipped.
@@ -39,8 +41,8 @@ class FrontEnd(Settings):
         window: shape of the analysis window.
         mel_scale: "htk" is eq. (1) of the first paper; "slaney" is linear below 1 kHz.
         low, high: Hz; the mel filters' band.
-        floor: added to (`log`) or lower bound of (`log10`) the power before the logarithm.
-        compression: natural logarithm, or Whisper's log10 with its dynamic range.
+        floor: added to ("log") or lower bound of the power before the logarithm.
+        compression: natural logarithm, Whisper's log10 with its dynamic range, or decibels: 10 log10.
         deltas: orders of derivatives over time (see `deltas`) that follow the log-mel bins in each frame.
         normalisation: "utterance" standardises each feature of a frame over the clip; "none" leaves it.
         last_frame: keep the frame centred on the clip's very end, as librosa does and Whisper does not.
@@ -56,7 +58,7 @@ class FrontEnd(Settings):
     low: float = 0.0
     high: float = 8_000.0
     floor: float = 1e-10
-    compression: Literal["log", "whisper"] = "log"
+    compression: Literal["log", "whisper", "decibel"] = "log"
     normalisation: Literal["utterance", "none"] = "none"
     last_frame: bool = True
     sample_rate: int = 16_000
@@ -92,6 +94,7 @@ PRESETS: dict[str, FrontEnd] = {
         deltas=1,
     ),
     "whisper80": FrontEnd(n_mels=80, compression="whisper", last_frame=False),
+    "panns16k": FrontEnd(n_mels=64, win_length=512, n_fft=512, low=50.0, compression="decibel"),
 }
 """The named front ends."""
 
@@ -192,6 +195,8 @@ class LogMel(nn.Module):
         if self.front_end.compression == "log":
             return mel.with_values((mel.values + self.front_end.floor).log())
         log_mel = mel.values.clamp(min=self.front_end.floor).log10()
+        if self.front_end.compression == "decibel":
+            return mel.with_values(10.0 * log_mel)
         peak = log_mel.masked_fill(~expand(mel.mask, log_mel), -torch.inf).amax(dim=(1, 2), keepdim=True)
         return mel.with_values((torch.maximum(log_mel, peak - 8.0) + 4.0) / 4.0)
 

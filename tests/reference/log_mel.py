@@ -72,6 +72,27 @@ def whisper80(waveform: np.ndarray) -> np.ndarray:
     return features["input_features"][0].T
 
 
+def panns16k(waveform: np.ndarray) -> np.ndarray:
+    """What PANNs' `Cnn14_16k` hears with librosa, after which it is modelled, (T, 64)."""
+    import librosa
+
+    power = librosa.feature.melspectrogram(
+        y=waveform.astype(np.float64),
+        sr=16_000,
+        n_fft=512,
+        win_length=512,
+        hop_length=160,
+        window="hann",
+        center=True,
+        pad_mode="reflect",
+        power=2.0,
+        n_mels=64,
+        fmin=50.0,
+        fmax=8_000.0,
+    )
+    return librosa.power_to_db(power, ref=1.0, amin=1e-10, top_db=None).T
+
+
 def main() -> None:
     """Write the stored arrays."""
     import soundfile
@@ -85,6 +106,7 @@ def main() -> None:
         arrays[f"{name}.mel160"] = mel160(waveform).astype(np.float32)
         arrays[f"{name}.mockingjay160"] = mockingjay160(waveform).astype(np.float32)
         arrays[f"{name}.whisper80"] = whisper80(waveform).astype(np.float32)
+        arrays[f"{name}.panns16k"] = panns16k(waveform).astype(np.float32)
     save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, HERE / "log_mel.safetensors")
 
 
