@@ -10,22 +10,19 @@ Differs from Mockingjay as the first paper does: no down- and up-sampling (secti
 Differs from the first paper, perhaps: GELU as in BERT; the paper names Swish without saying where.
 """
 
-import json
 import re
 from collections.abc import Mapping
 from typing import Literal, Self
 
 import torch.nn.functional as F
 from pydantic import Field, model_validator
-from safetensors import safe_open
 from torch import Tensor, nn
 
 from affetto.batch import Padded
-from affetto.config import JSON, Settings
+from affetto.config import Settings
+from affetto.encoders import weights
 from affetto.errors import CheckpointError
-from affetto.hub import fetch
 from affetto.layers import TransformerLayer, initialise_bert, sinusoids
-from affetto.pretrained import locate
 
 PRESETS = {
     "paper": {"width": 768, "layers": 3, "heads": 12},
@@ -58,7 +55,7 @@ class SpeechBertSettings(Settings):
         sizes = {"inputs", "width", "layers", "heads"}
         if self.weights is None or sizes <= self.model_fields_set:
             return self
-        stated = _read_settings(self.weights)
+        stated = weights.stated(self.weights, "speech_bert")
         for key in sizes - self.model_fields_set:
             object.__setattr__(self, key, stated[key])
         object.__setattr__(self, "preset", None)
@@ -180,45 +177,3 @@ def _our_name(name: str) -> str:
     if ours is None:
         raise CheckpointError(f"'{name}' is no weight of Mockingjay with post-norm layers, nor of its head")
     return f"layers.{layer[1]}.{ours}.{kind}" if layer else f"{ours}.{kind}"
-
-
-def load_weights(encoder: SpeechBert, source: str | None) -> None:
-    """Fill a speech BERT with pretrained weights.
-
-    Args:
-        encoder: of the same size.
-        source: a shipped name, a folder or a hub id; None: its random weights stay.
-
-    Raises:
-        CheckpointError: if it is not to be had, or holds no speech BERT of this size.
-    """
-    if source is None:
-        return
-    path = fetch(locate(source), "model.safetensors")
-    wanted = encoder.state_dict()
-    with safe_open(path, framework="pt") as file:
-        missing = sorted({f"encoder.{name}" for name in wanted} - set(file.keys()))
-        if missing:
-            raise CheckpointError(f"{source}: lacks {len(missing)} tensors of a speech BERT, such as {missing[0]}")
-        tensors = {name: file.get_tensor(f"encoder.{name}").float() for name in wanted}
-    for name, tensor in tensors.items():
-        if tensor.shape != wanted[name].shape:
-            expected = tuple(wanted[name].shape)
-            raise CheckpointError(f"{source}: encoder.{name} is {tuple(tensor.shape)}, expected {expected}")
-    encoder.load_state_dict(tensors)
-
-
-def _read_settings(source: str) -> JSON:
-    """The settings of the speech BERT in a checkpoint.
-
-    Raises:
-        CheckpointError: if it holds none.
-    """
-    try:
-        config = json.loads(fetch(locate(source), "config.json").read_text(encoding="utf-8"))
-        stated: JSON = config["model"]["encoder"]
-        if stated["name"] != "speech_bert":
-            raise KeyError("speech_bert")
-    except (ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{source}: its config.json describes no speech BERT") from error
-    return stated

@@ -19,7 +19,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from affetto.batch import Padded, join, stretch
-from affetto.encoders import speech_bert, whisper
+from affetto.encoders import weights, whisper
 from affetto.encoders.frozen import Frozen
 from affetto.encoders.speech_bert import SpeechBert, SpeechBertSettings
 from affetto.encoders.whisper import Whisper, WhisperSettings
@@ -99,7 +99,7 @@ class FusionConvBERT(SpeechModel):
         settings = self.settings.encoder
         if isinstance(settings, SpeechBertSettings):
             assert isinstance(self.encoder, SpeechBert)
-            speech_bert.load_weights(self.encoder, settings.weights)
+            weights.load(self.encoder, settings.weights)
         else:
             encoder = self.encoder if settings.trainable else self.streams["speech"].encoder
             assert isinstance(encoder, Whisper)

@@ -9,7 +9,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from affetto.batch import Padded
-from affetto.encoders import speech_bert
+from affetto.encoders import weights
 from affetto.encoders.speech_bert import FramePredictor, SpeechBert, SpeechBertSettings
 from affetto.frontend import LogMel, NamedFrontEnd
 from affetto.models.base import ModelSettings, SpeechModel, Streams
@@ -42,7 +42,7 @@ class MaskedFramesModel(SpeechModel):
 
     def load_pretrained(self) -> None:
         """Fill the encoder with the weights that its settings name, if they do; the head begins anew."""
-        speech_bert.load_weights(self.encoder, self.settings.encoder.weights)
+        weights.load(self.encoder, self.settings.encoder.weights)
 
     def forward(self, streams: Streams) -> Padded:  # type: ignore[override]  # frames, where other models give logits
         """Predicted frames (B, T, M)."""

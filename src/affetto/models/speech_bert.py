@@ -10,7 +10,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from affetto.encoders import speech_bert
+from affetto.encoders import weights
 from affetto.encoders.speech_bert import SpeechBert, SpeechBertSettings
 from affetto.frontend import LogMel, NamedFrontEnd
 from affetto.layers import Classifier
@@ -57,7 +57,7 @@ class SpeechBertModel(SpeechModel):
 
     def load_pretrained(self) -> None:
         """Fill the encoder with the weights that its settings name, if they do."""
-        speech_bert.load_weights(self.encoder, self.settings.encoder.weights)
+        weights.load(self.encoder, self.settings.encoder.weights)
 
     def forward(self, streams: Streams) -> Tensor:
         """Logits (B, K)."""
