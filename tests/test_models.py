@@ -37,6 +37,7 @@ SMALL = {
     },
     "cnn mockingjay": {"name": "cnn", "front_end": "mockingjay160", "dense": 16, "swish": "trainable"},
     "cnn small": {"name": "cnn", "dense": 16, "dropout": 0.1},
+    "cnn14 small": {"name": "cnn14", "encoder": {"width": 4}},
     "fusion_convbert concatenation": {**TINY_FUSION, "encoder": TINY_BERT, "arrangement": "concatenation"},
     "fusion_convbert equation_10": {**TINY_FUSION, "encoder": TINY_BERT, "arrangement": "equation_10"},
     "fusion_convbert robust_cnn": {**TINY_FUSION, "encoder": TINY_BERT, "arrangement": "robust_cnn"},

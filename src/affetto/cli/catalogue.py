@@ -105,11 +105,13 @@ def models_show(
     if name in models.names():
         info = models.get(name)
         settings = models.parse_settings({"name": name}, source=name)
-        model = info.create(settings, 7)
+        model = info.create(settings, info.n_classes)
         parameters = sum(p.numel() for p in model.parameters())
         trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
         out.print(f"[bold]{name}[/]: {info.paper}", highlight=False)
-        out.print(f"{parameters:,} parameters for 7 classes, {trained:,} of them trained", highlight=False)
+        out.print(
+            f"{parameters:,} parameters for {info.n_classes} classes, {trained:,} of them trained", highlight=False
+        )
         if info.differs:
             out.print("Differs from the paper:")
         for line in info.differs:

@@ -73,12 +73,14 @@ class ModelInfo:
         paper: where it comes from.
         differs: how it differs from there, one reading a line.
         build: the class; called with its settings and the number of classes.
+        n_classes: of the paper's categories, for which its size is told.
     """
 
     name: str
     paper: str
     differs: tuple[str, ...]
     build: type[SpeechModel]
+    n_classes: int = 7
 
     def create(self, settings: ModelSettings, n_classes: int) -> SpeechModel:
         """A new model with random weights."""
@@ -97,12 +99,12 @@ REGISTRY: dict[str, ModelInfo] = {}
 M = TypeVar("M", bound=type[SpeechModel])
 
 
-def register(name: str, *, paper: str, differs: tuple[str, ...] = ()) -> Callable[[M], M]:
+def register(name: str, *, paper: str, differs: tuple[str, ...] = (), n_classes: int = 7) -> Callable[[M], M]:
     """Decorator: enter a model class under its name."""
 
     def enter(build: M) -> M:
         assert name not in REGISTRY, f"two models are called {name}"
-        REGISTRY[name] = ModelInfo(name, paper, differs, build)
+        REGISTRY[name] = ModelInfo(name, paper, differs, build, n_classes)
         return build
 
     return enter
