@@ -46,6 +46,7 @@ COMMANDS = [
     ["models"],
     ["models", "list"],
     ["models", "show"],
+    ["models", "import-panns"],
     ["cache"],
     ["cache", "show"],
     ["cache", "clear"],
@@ -588,6 +589,8 @@ def test_models_are_listed_and_shown(here):
     assert "EU AI Act" in card.out
     cnn = here("models", "show", "cnn")
     assert all(word in cnn.out for word in ("Fusion-ConvBERT", "parameters", "Differs from the paper", '"dropout"'))
+    assert "1,817,991 parameters for 7 classes" in cnn.out
+    assert "79,681,988 parameters for 4 classes, 79,681,988 of them trained" in here("models", "show", "cnn14").out
     assert here("models", "show", "cnn41").code == 1
 
 

@@ -1,11 +1,13 @@
 """CNN14 beside PANNs' own: sizes, answers, its weights; and clips of several lengths in training."""
 
 import importlib.util
+import json
 from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
+from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -15,33 +17,24 @@ from affetto.encoders.cnn14 import Cnn14, Cnn14Settings, MaskedBatchNorm, from_p
 from affetto.errors import CheckpointError, ConfigError
 from affetto.models import SpeechModel
 
-HERE = Path(__file__).parent
+REFERENCE = Path(__file__).parent / "reference" / "cnn14.safetensors"
 CLIPS = ("03a07Nc", "15a05Eb")
 
 
 def reference():
     """The script beside the stored tensors, which says how the weights are drawn."""
-    spec = importlib.util.spec_from_file_location("cnn14_reference", HERE / "reference" / "cnn14.py")
+    spec = importlib.util.spec_from_file_location("cnn14_reference", REFERENCE.with_suffix(".py"))
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
     return script
 
 
 def shapes_of_panns() -> dict[str, Tensor]:
-    """The original's tensors, by its own names and without contents: what its source makes, written down."""
-    sizes = {"bn0": 64}
-    shapes = {}
-    widths = (1, 64, 128, 256, 512, 1024, 2048)
-    for number, (inputs, outputs) in enumerate(zip(widths, widths[1:], strict=False), start=1):
-        block = f"conv_block{number}"
-        shapes |= {f"{block}.conv1.weight": (outputs, inputs, 3, 3), f"{block}.conv2.weight": (outputs, outputs, 3, 3)}
-        sizes |= {f"{block}.bn1": outputs, f"{block}.bn2": outputs}
-    for norm, size in sizes.items():
-        shapes |= {f"{norm}.{kind}": (size,) for kind in ("weight", "bias", "running_mean", "running_var")}
-    shapes |= {"fc1.weight": (2048, 2048), "fc1.bias": (2048,)}
-    shapes |= {"fc_audioset.weight": (4, 2048), "fc_audioset.bias": (4,)}
-    state = {name: torch.empty(shape, device="meta") for name, shape in shapes.items()}
-    return state | {f"{norm}.num_batches_tracked": torch.tensor(7) for norm in sizes}
+    """The original's tensors, by its own names and without contents."""
+    with safe_open(REFERENCE, framework="pt") as file:
+        shapes = json.loads(file.metadata()["shapes"])
+    empty = {name: torch.empty(shape, device="meta") for name, shape in shapes.items()}
+    return empty | {name: torch.tensor(7) for name in shapes if name.endswith("num_batches_tracked")}
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +59,7 @@ def create(content: dict, *, n_classes: int = 4) -> SpeechModel:
 
 def heard() -> tuple[dict[str, Tensor], list[Tensor]]:
     """What is stored of the original, and the clips that it heard."""
-    stored = load_file(HERE / "reference" / "cnn14.safetensors")
+    stored = load_file(REFERENCE)
     return stored, [stored[f"{clip}.pcm16"] / 2**15 for clip in CLIPS]
 
 

@@ -51,6 +51,7 @@ MAY_IMPORT = {
     "pretraining": BOTTOM
     | {"cards", "checkpoint", "corpora", "dataset", "models", "pretrained", "provenance", "report", "tasks"}
     | {"runs", "training"},
+    "panns": BOTTOM | {"checkpoint", "encoders", "frontend", "models"},
     "recognizer": BOTTOM | {"checkpoint", "corpora", "models", "pretrained", "tasks"},
     "audit": {"bench", "corpora", "dataset", "errors", "fingerprint", "protocol", "splits", "tables"},
     "dataset": BOTTOM | {"cache", "corpora", "models", "tasks"},

@@ -7,7 +7,7 @@ The modules, in the order in which a recording passes them:
     batch               several of different lengths in one tensor
     frontend            waveform -> log-mel frames
     augment             stretches of them, and stripes struck out, in training
-    layers, encoders    the parts of networks: speech BERT, Whisper's first layers
+    layers, encoders    the parts of networks: speech BERT, Whisper's first layers, CNN14
     models              the networks, one file each
     tasks               targets, loss, answers: categories, and masked frames
     corpora             folders on disk -> tables of utterances
@@ -18,7 +18,8 @@ The modules, in the order in which a recording passes them:
     cells, evaluation   every fold and seed of every row, in parallel; results files; changes lists what was tried
     metrics, statistics what a score is, and how much it means
     scores              from predictions to numbers; verification checks them, report shows them
-    checkpoint          a trained model as a folder; pretrained holds those that ship, cards describes them
+    checkpoint          a trained model as a folder; pretrained holds those that ship, cards describes them; panns makes
+                        PANNs' published weights into one
     recognizer          all of it, for who only wants to know what is heard
     cli                 the command `affetto`
 

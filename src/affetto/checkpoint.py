@@ -166,7 +166,7 @@ def describe(source: str | Path) -> JSON:
 def is_pretrained(config: JSON) -> bool:
     """Whether a checkpoint that says this of itself is a pretrained encoder, without classes."""
     task = config.get("task")
-    return isinstance(task, dict) and task.get("name") == "masked_frames"
+    return isinstance(task, dict) and task.get("name") in ("masked_frames", "audioset")
 
 
 def card(source: str | Path) -> str:

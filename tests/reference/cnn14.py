@@ -1,14 +1,16 @@
 """What PANNs' own `Cnn14_16k` makes of two short clips: the witness of `affetto.encoders.cnn14`.
 
 Writes cnn14.safetensors beside this file: the clips, and for each what the original's front end hears and the
-embedding and logits of its network at full size, in evaluation. Its 80 million weights are not stored: `draw` makes
-them, here and in the test, of each tensor's name and shape alone. The original is
+embedding and logits of its network at full size, in evaluation; and as metadata `shapes` the names and shapes of the
+original's tensors, for 4 classes. Its 80 million weights are not stored: `draw` makes them, here and in the test, of
+each tensor's name and shape alone. The original is
 https://github.com/qiuqiangkong/audioset_tagging_cnn (commit d2f4b8c18eab44737fcc0de1248ae21eb43f6aa4, MIT). Given a
 checkout of it, and with librosa and torchlibrosa 0.1.0:
 
     python tests/reference/cnn14.py PATH/TO/audioset_tagging_cnn
 """
 
+import json
 import sys
 import zlib
 from collections.abc import Mapping
@@ -69,7 +71,9 @@ def main() -> None:
         tensors[f"{clip}.embedding"] = embedding[0]
         tensors[f"{clip}.logits"] = seen["fc_audioset"][0]
     (HERE / "cnn14.safetensors").unlink(missing_ok=True)
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, HERE / "cnn14.safetensors")
+    shapes = {name: list(tensor.shape) for name, tensor in original.state_dict().items()}
+    contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    save_file(contiguous, HERE / "cnn14.safetensors", metadata={"shapes": json.dumps(shapes)})
     (HERE / "cnn14.safetensors").chmod(0o644)
 
 

@@ -7,7 +7,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from affetto.cli.console import CacheOption, out
+from affetto.cli.console import CacheOption, err, out
 
 corpora_app = typer.Typer(help="Corpora that can be read.", no_args_is_help=True)
 models_app = typer.Typer(help="Models: those that ship, and the architectures.", no_args_is_help=True)
@@ -125,6 +125,22 @@ def models_show(
     from affetto.recognizer import locate
 
     out.print(Markdown(checkpoint.card(locate(name))))
+
+
+@models_app.command("import-panns")
+def models_import_panns(
+    file: Annotated[
+        Path, typer.Argument(help="PANNs' Cnn14_16k_mAP=0.438.pth, from https://zenodo.org/record/3987831.")
+    ],
+    folder: Annotated[Path, typer.Option("--out", "-o", help="Folder to write.")] = Path("cnn14-panns"),
+) -> None:
+    """Make PANNs' weights of CNN14 a folder that networks can begin from; AudioSet's classes are left out."""
+    from affetto import panns
+
+    panns.import_weights(file, folder)
+    err.print(
+        f"weights: {folder}; begin from them by --set model.encoder.weights={folder}", markup=False, highlight=False
+    )
 
 
 @cache_app.command("show")
