@@ -1,3 +1,4 @@
+import copy
 import json
 import math
 import os
@@ -509,6 +510,37 @@ def test_without_warm_up_the_learning_rate_only_falls(features, tmp_path):
     assert rates(tmp_path, features, epochs=4, warmup=0.0, learning_rate=0.4) == pytest.approx([0.3, 0.2, 0.1, 0.0])
 
 
+def test_a_constant_learning_rate_stays_after_its_rise(features, tmp_path):
+    constant = {"epochs": 5, "schedule": "constant", "learning_rate": 0.4}
+    assert rates(tmp_path / "at once", features, warmup=0.0, **constant) == [0.4] * 5
+    found = rates(tmp_path / "risen", features, warmup=0.6, **constant)
+    assert found == pytest.approx([0.2, 0.3, 0.4, 0.4, 0.4])
+
+
+@pytest.mark.parametrize("momentum", [0.9, 0.5])
+def test_sgd_steps_as_nesterov_and_sutskever_have_it(momentum, features):
+    """Sutskever et al. (2013), in the form that looks ahead from the gradient at the weights: written out here."""
+    rows, rate, decay = spoken_by(features, ["ann"]), 0.3, 0.01
+    sgd = {"optimizer": "sgd", "schedule": "constant", "warmup": 0.0, "learning_rate": rate, "clip": None}
+    whole = {"rows": rows, "dev": (), "batch_size": None}
+    witness = Small()
+    model = copy.deepcopy(witness)
+    train(features, model, epochs=3, momentum=momentum, weight_decay=decay, **sgd, **whole)
+
+    batch = features.batch(rows)
+    speed = {name: torch.zeros_like(parameter) for name, parameter in witness.named_parameters()}
+    for _ in range(3):
+        loss = nn.functional.cross_entropy(witness(batch.streams), batch.targets)
+        slopes = torch.autograd.grad(loss, list(witness.parameters()))
+        with torch.no_grad():
+            for (name, parameter), slope in zip(witness.named_parameters(), slopes, strict=True):
+                slope = slope + decay * parameter if parameter.dim() > 1 else slope
+                speed[name] = momentum * speed[name] + slope
+                parameter -= rate * (slope + momentum * speed[name])
+    for name, tensor in witness.state_dict().items():
+        torch.testing.assert_close(model.state_dict()[name], tensor)
+
+
 class Indifferent(Small):
     """Its logits depend on no weight, so that only the weight decay moves them."""
 
@@ -576,7 +608,14 @@ def test_progress_is_told_of_every_epoch(features):
 # Interrupted and taken up again
 
 
-@pytest.mark.parametrize("settings", [{}, {"patience": 2, "learning_rate": 0.0}], ids=["all epochs", "patience"])
+TORN = {
+    "all epochs": {},
+    "patience": {"patience": 2, "learning_rate": 0.0},
+    "sgd": {"optimizer": "sgd", "schedule": "constant", "warmup": 0.0, "learning_rate": 0.1, "batch_size": 16},
+}
+
+
+@pytest.mark.parametrize("settings", TORN.values(), ids=TORN)
 def test_a_run_that_is_interrupted_ends_as_if_it_had_not_been(settings, features, tmp_path):
     whole, history = train(features, epochs=8, folder=tmp_path, **settings)
     (tmp_path / "state.pt").unlink()

@@ -39,13 +39,18 @@ class TrainingSettings(Settings):
     """Steps after which an epoch ends, whatever the number of clips; null: when every clip was seen."""
     batch_size: int | None = Field(default=32, ge=1)
     """Clips a step; null: all at once."""
-    optimizer: Literal["adam", "adamw"] = "adamw"
-    """Adam puts the weight decay into the gradient (an L2 penalty), AdamW beside it."""
+    optimizer: Literal["adam", "adamw", "sgd"] = "adamw"
+    """Adam puts the weight decay into the gradient (an L2 penalty), AdamW beside it; SGD is Nesterov's, with momentum,
+    and puts it into the gradient, too."""
+    momentum: float = Field(default=0.9, gt=0, lt=1)
+    """Of SGD."""
     learning_rate: float = Field(default=1e-3, ge=0)
     weight_decay: float = Field(default=0.0, ge=0)
     """On matrices and kernels; biases and norms are left alone."""
     warmup: float = Field(default=0.07, ge=0, le=1)
-    """Share of the steps in which the learning rate rises from zero; it then falls linearly to zero."""
+    """Share of the steps in which the learning rate rises from zero."""
+    schedule: Literal["linear", "constant"] = "linear"
+    """What it does then: fall linearly to zero, or stay."""
     clip: float | None = Field(default=1.0, gt=0)
     """Largest norm of the gradient."""
     patience: int | None = Field(default=None, ge=1)
@@ -300,6 +305,8 @@ def _optimizer(model: SpeechModel, settings: TrainingSettings) -> torch.optim.Op
         {"params": [p for p in parameters if p.dim() >= 2], "weight_decay": settings.weight_decay},
         {"params": [p for p in parameters if p.dim() < 2], "weight_decay": 0.0},
     ]
+    if settings.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=settings.learning_rate, momentum=settings.momentum, nesterov=True)
     kind = torch.optim.Adam if settings.optimizer == "adam" else torch.optim.AdamW
     return kind(groups, lr=settings.learning_rate)
 
@@ -307,11 +314,13 @@ def _optimizer(model: SpeechModel, settings: TrainingSettings) -> torch.optim.Op
 def _schedule(
     optimizer: torch.optim.Optimizer, settings: TrainingSettings, *, steps: int
 ) -> torch.optim.lr_scheduler.LambdaLR:
-    """Linear rise over the warm-up's share of the steps, linear fall to zero over the rest."""
+    """Linear rise over the warm-up's share of the steps; then linear fall to zero over the rest, or none."""
     rise = round(settings.warmup * steps)
 
     def factor(step: int) -> float:
-        return (step + 1) / (rise + 1) if step < rise else (steps - step) / max(steps - rise, 1)
+        if step < rise:
+            return (step + 1) / (rise + 1)
+        return 1.0 if settings.schedule == "constant" else (steps - step) / max(steps - rise, 1)
 
     return torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
 
