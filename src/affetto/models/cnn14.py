@@ -12,10 +12,9 @@ from affetto.layers import Classifier
 from affetto.models.base import ModelSettings, SpeechModel, Streams, register
 
 
-class Cnn14ModelSettings(ModelSettings):
-    """Settings of the network; the defaults are the second paper's, as far as they are known."""
+class AcousticSettings(ModelSettings):
+    """Settings of a network with a CNN14 in it; the defaults are the second paper's, as far as they are known."""
 
-    name: Literal["cnn14"] = "cnn14"
     front_end: NamedFrontEnd = Field(default="panns16k", validate_default=True)
     encoder: Cnn14Settings = Cnn14Settings()
 
@@ -24,6 +23,12 @@ class Cnn14ModelSettings(ModelSettings):
         if self.front_end.width != MELS:
             raise ValueError(f"CNN14 takes {MELS} features a frame, but the front end gives {self.front_end.width}")
         return self
+
+
+class Cnn14ModelSettings(AcousticSettings):
+    """Settings of CNN14 alone."""
+
+    name: Literal["cnn14"] = "cnn14"
 
 
 CNN14_READINGS = (
