@@ -231,6 +231,37 @@ def tiny_probe(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return {"name": "linear_probe", "encoder": {"weights": str(folder), **sizes}}
 
 
+@pytest.fixture(scope="session")
+def spoken(synthetic: Path) -> Path:
+    """The synthetic emotions with words, which know anger from the rest: one utterance of each emotion has none."""
+    said = {"anger": "leave me {}", "happiness": "what a {} day", "sadness": "it is a {} day"}
+    names = ("alone", "grey", "long", "new", "quiet", "red")
+    rows = ["file,emotion,speaker,transcript"]
+    for number, line in enumerate(synthetic.read_text(encoding="utf-8").splitlines()[1:]):
+        words = said[line.split(",")[1]].format(names[number % 6]) if number % 32 else ""
+        rows.append(f"{line},{words}")
+    path = synthetic.parent / "spoken.csv"
+    path.write_text("\n".join(rows) + "\n", encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Settings of a random BERT 32 wide that spells every word, written by transformers and tokenizers."""
+    from tokenizers.implementations import BertWordPieceTokenizer
+    from transformers import BertConfig, BertForSequenceClassification
+
+    letters = "abcdefghijklmnopqrstuvwxyz'.,?!"
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *letters, *(f"##{letter}" for letter in letters)]
+    folder = tmp_path_factory.mktemp("bert")
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+    config = BertConfig(vocab_size=len(pieces), max_position_embeddings=64, num_labels=4, **sizes)
+    BertForSequenceClassification(config).save_pretrained(folder)
+    BertWordPieceTokenizer(vocab={piece: i for i, piece in enumerate(pieces)}).save(str(folder / "tokenizer.json"))
+    return {"name": "text_bert", "weights": str(folder), "max_tokens": 48}
+
+
 @pytest.fixture
 def tiny_experiment(tiny_probe: dict[str, Any], tmp_path: Path) -> Callable[..., Experiment]:
     """Makes an experiment with a tiny probe on the synthetic emotions, from a YAML file; settings may be changed."""

@@ -25,6 +25,7 @@ MAY_IMPORT = {
     "resources": {"errors"},
     "audio": {"errors"},
     "config": {"errors"},
+    "asr": {"audio", "errors"},
     "device": {"errors"},
     "hub": {"errors"},
     "cards": {"config"},
@@ -51,10 +52,11 @@ MAY_IMPORT = {
     "pretraining": BOTTOM
     | {"cards", "checkpoint", "corpora", "dataset", "models", "pretrained", "provenance", "report", "tasks"}
     | {"runs", "training"},
-    "recognizer": BOTTOM | {"checkpoint", "corpora", "models", "pretrained", "tasks"},
+    "recognizer": BOTTOM | {"asr", "checkpoint", "corpora", "models", "pretrained", "tasks"},
     "audit": {"bench", "corpora", "dataset", "errors", "fingerprint", "protocol", "splits", "tables"},
     "dataset": BOTTOM | {"cache", "corpora", "models", "tasks"},
-    "training": BOTTOM | {"augment", "dataset", "frontend", "models", "tasks"},
+    "optimizers": set(),
+    "training": BOTTOM | {"augment", "dataset", "frontend", "models", "optimizers", "tasks"},
     "experiment": BOTTOM | {"models", "tasks", "training"},
     "bench": BOTTOM | {"cache", "corpora", "dataset", "experiment", "models", "tasks", "training"},
     "cells": BOTTOM | {"bench", "cache", "corpora", "dataset", "experiment", "protocol", "provenance"},

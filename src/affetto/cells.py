@@ -61,6 +61,7 @@ class Cell:
         fold: of them.
         seed: of the training.
         path: of its file.
+        words_sha256: hash of the corpus's transcripts; None where the model hears no words.
     """
 
     experiment: Experiment
@@ -68,6 +69,7 @@ class Cell:
     fold: Fold
     seed: int
     path: Path
+    words_sha256: str | None = None
 
     @property
     def fold_sha256(self) -> str:
@@ -93,13 +95,15 @@ class Cell:
         """See that the file holds this cell.
 
         Raises:
-            ConfigError: if it was made with other settings, from another copy of the corpus, or with other folds.
+            ConfigError: if it was made with other settings, from another copy of the corpus, or with other folds or
+            transcripts.
         """
         made = self.read()
         for key, now, what in (
             ("fingerprint", self.experiment.fingerprint, "with other settings than"),
             ("manifest_sha256", self.protocol.definition["manifest_sha256"], "from another copy of the corpus than"),
             ("fold_sha256", self.fold_sha256, "with other folds than"),
+            ("words_sha256", self.words_sha256, "with other transcripts than"),
         ):
             if made.get(key) != now:
                 raise ConfigError(
@@ -149,7 +153,12 @@ class Work:
         folder = self.results / dealt.id / "cells" / experiment.name
         for seed in experiment.seeds:
             for fold in dealt.folds:
-                yield Cell(experiment, dealt, fold, seed, folder / f"{fold.name}-{seed}.json")
+                words = self._words_sha256 if experiment.model.hears_words else None
+                yield Cell(experiment, dealt, fold, seed, folder / f"{fold.name}-{seed}.json", words)
+
+    @cached_property
+    def _words_sha256(self) -> str:
+        return self.corpus.transcripts_sha256()
 
     def bench(self, experiment: Experiment, progress: Progress = no_progress) -> Bench:
         """What the trainings of an experiment share."""
@@ -386,6 +395,7 @@ def run(bench: Bench, cells: Sequence[Cell]) -> list[JSON]:
                 "fingerprint": bench.experiment.fingerprint,
                 "manifest_sha256": cell.protocol.definition["manifest_sha256"],
                 "fold_sha256": cell.fold_sha256,
+                **({} if cell.words_sha256 is None else {"words_sha256": cell.words_sha256}),
                 "fold": cell.fold.name,
                 "seed": seed,
                 "n": len(cell.fold.test),

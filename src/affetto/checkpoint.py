@@ -2,17 +2,20 @@
 
     config.json         format, model and settings (front end included), labels, audio road, provenance
     model.safetensors   all weights, those of a frozen encoder included
-    golden.safetensors  a waveform and the probabilities that the model gave for it, checked at every load
+    golden.safetensors  a waveform, for models that hear words a sentence, and the probabilities that the model gave for
+                        it, checked at every load
     README.md           the model card
 
 Loading reads numbers and text and never executes anything.
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError
@@ -34,6 +37,8 @@ AUDIO: JSON = {"sample_rate": audio.SAMPLE_RATE, "resampler": audio.RESAMPLER}
 """How a model's audio was read; it must not be read otherwise later."""
 GOLDEN_TOLERANCE = 1e-3
 """Largest difference from the golden probabilities: room for other processors, none for other weights."""
+GOLDEN_WORDS = "What a lovely surprise, I had not hoped to see you here so soon!"
+"""Said in the golden waveform, as far as models are told."""
 
 
 @dataclass(frozen=True)
@@ -59,11 +64,30 @@ class Checkpoint:
         """Its row id in results."""
         return str(self.provenance.get("name", "unnamed"))
 
-    def probabilities(self, waveforms: list[audio.Waveform], device: torch.device | str = "cpu") -> Tensor:
-        """(len(waveforms), K), on the CPU, in the precision of the context."""
-        padded = pad([torch.from_numpy(waveform) for waveform in waveforms]).to(device)
+    def probabilities(
+        self,
+        waveforms: Sequence[audio.Waveform],
+        words: Sequence[str] | None = None,
+        *,
+        device: torch.device | str = "cpu",
+    ) -> Tensor:
+        """(clips, K), on the CPU, in the precision of the context.
+
+        Args:
+            waveforms: of the clips; not looked at by a model that hears words alone.
+            words: what is said in each; None does for a model that hears no words.
+            device: where the model is.
+        """
+        padded = None
+        if "sound" in self.model.senses:
+            padded = pad([torch.from_numpy(waveform) for waveform in waveforms]).to(device)
         with torch.inference_mode():
-            return self.task.decode(self.model.listen(padded)).cpu()
+            return self.task.decode(self.model.listen(padded, words)).cpu()
+
+    def golden_answer(self, golden: dict[str, Tensor]) -> Tensor:
+        """Probabilities (1, K) of the golden waveform and words."""
+        words = [bytes(golden["words"].tolist()).decode()] if "words" in golden else None
+        return self.probabilities([golden["waveform"].numpy()], words)
 
 
 def golden_waveform() -> Tensor:
@@ -93,13 +117,15 @@ def save(checkpoint: Checkpoint, folder: Path, *, half_encoder: bool = True) -> 
         "provenance": checkpoint.provenance,
     }
     weights = {
-        name: (tensor.half() if half_encoder and name.startswith("streams.") else tensor).contiguous()
+        name: (tensor.half() if half_encoder and _is_frozen(name, tensor) else tensor).contiguous()
         for name, tensor in checkpoint.model.state_dict().items()
     }
     # The golden answer is that of the weights as stored.
     stored = replace(checkpoint, model=_build(config, weights))
-    waveform = golden_waveform()
-    golden = {"waveform": waveform, "probabilities": stored.probabilities([waveform.numpy()])}
+    golden = {"waveform": golden_waveform()}
+    if "words" in checkpoint.model.senses:
+        golden["words"] = torch.from_numpy(np.frombuffer(GOLDEN_WORDS.encode(), np.uint8).copy())
+    golden["probabilities"] = stored.golden_answer(golden)
     write(folder, config, weights, golden, checkpoint.card)
 
 
@@ -143,9 +169,9 @@ def load(source: str | Path) -> Checkpoint:
         raise CheckpointError(f"{source}: the weights do not fit config.json ({_first_line(error)})") from error
     if heard != AUDIO:
         raise CheckpointError(f"{source}: was trained on audio read as {heard}; this affetto reads {AUDIO}")
-    if set(golden) != {"waveform", "probabilities"}:
+    if set(golden) != {"waveform", "probabilities", *(["words"] if "words" in model.senses else [])}:
         raise CheckpointError(f"{source}: golden.safetensors does not hold a waveform and its probabilities")
-    difference = _difference(checkpoint.probabilities([golden["waveform"].numpy()]), golden["probabilities"])
+    difference = _difference(checkpoint.golden_answer(golden), golden["probabilities"])
     if not difference <= GOLDEN_TOLERANCE:
         raise CheckpointError(
             f"{source}: does not give its golden answer (off by {difference:.3g}, at most {GOLDEN_TOLERANCE} allowed): "
@@ -196,8 +222,15 @@ def _read_config(source: str | Path) -> JSON:
 def _build(config: JSON, weights: dict[str, Tensor]) -> SpeechModel:
     settings = models.parse_settings(config["model"], source="config.json")
     model = models.get(config["model"]["name"]).create(settings, len(config["labels"]))
-    model.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
+    model.load_state_dict(
+        {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in weights.items()}
+    )
     return model.eval()
+
+
+def _is_frozen(name: str, tensor: Tensor) -> bool:
+    """Whether a tensor of a model is a weight of a frozen encoder (and no tokenizer's file, which is bytes)."""
+    return name.startswith("streams.") and tensor.is_floating_point()
 
 
 def _difference(got: Tensor, expected: Tensor) -> float:

@@ -92,6 +92,7 @@ def _write_results(cells: Sequence[Cell], work: Work) -> Path:
         "model": experiment.name,
         "task": experiment.task.name,
         "labels": list(labels),
+        **({} if cells[0].words_sha256 is None else _words(work.corpus, cells[0].words_sha256)),
         "transductive": protocol.transductive,
         "simulated": False,
         "shipped": experiment.shipped,
@@ -118,6 +119,11 @@ def _write_results(cells: Sequence[Cell], work: Work) -> Path:
     )
     changes.remember(work.results, results)
     return path
+
+
+def _words(corpus: Corpus, sha256: str) -> JSON:
+    """What a results file says of the transcripts that its model read."""
+    return {"words": {"sha256": sha256, "empty": sum(not text for text in corpus.transcripts)}}
 
 
 def predictions_table(finished: Sequence[JSON], labels: Sequence[str], corpus: Corpus) -> pd.DataFrame:

@@ -63,9 +63,11 @@ def train(
     expected = None if results is None else _expected(results, experiment)
     rows = _rows(corpus, experiment)
     manifest = corpus.manifest_sha256()
+    words = {"words_sha256": corpus.transcripts_sha256()} if experiment.model.hears_words else {}
+    origin = {"manifest_sha256": manifest, "bf16": use_bf16(device, precision), **words}
     claim = {
         folder / "settings.yaml": yaml.safe_dump(experiment.config, sort_keys=False),
-        folder / "origin.yaml": yaml.safe_dump({"manifest_sha256": manifest, "bf16": use_bf16(device, precision)}),
+        folder / "origin.yaml": yaml.safe_dump(origin),
     }
     check(claim)
     target = folder / "checkpoint"
@@ -99,6 +101,7 @@ def train(
             "citation": corpus.info.citation,
             "caveat": corpus.info.caveat,
             "manifest_sha256": manifest,
+            **words,
             "utterances": len(learned),
             "speakers": sorted(corpus.table["speaker"].iloc[learned].dropna().unique()),
             "excluded": list(experiment.final.exclude),

@@ -1,4 +1,4 @@
-"""Commands that listen: demo, predict, evaluate."""
+"""Commands that listen: demo, predict, transcribe, evaluate."""
 
 import glob
 import json
@@ -13,10 +13,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from affetto.cli.console import (
+    AsrOption,
     CorpusOption,
     DeviceOption,
+    LanguageOption,
     ModelOption,
     PrecisionOption,
+    TranscriptsOption,
     complain,
     err,
     note,
@@ -26,10 +29,13 @@ from affetto.cli.console import (
     progress_bars,
     shares,
     shares_table,
+    transcriber,
+    with_transcripts,
 )
 from affetto.errors import AudioError, ConfigError, CorpusError
 
 if TYPE_CHECKING:
+    from affetto.corpora import Corpus
     from affetto.recognizer import Prediction, Recognizer
 
 app = typer.Typer()
@@ -70,13 +76,17 @@ def predict(
     out_file: Annotated[
         Path | None, typer.Option("--out", "-o", help="Write there; its ending gives the format.", show_default=False)
     ] = None,
+    transcripts: TranscriptsOption = None,
+    asr: AsrOption = None,
+    language: LanguageOption = None,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
 ) -> None:
     """Say which emotion each recording carries.
 
     Results go to stdout, everything else to stderr. A recording that cannot be heard is named there with the reason,
-    the others go on, and the exit code is 1.
+    the others go on, and the exit code is 1. A model that hears words takes them from --transcripts, and where these
+    say nothing from --asr.
     """
     kind = _format(format, out_file)
     sources, faults = _sources(paths, recursive=recursive)
@@ -85,10 +95,13 @@ def predict(
     if sources:
         from affetto.recognizer import Recognizer
 
-        recognizer = Recognizer.from_pretrained(model, device=device, precision=precision_of(precision))
+        recognizer = Recognizer.from_pretrained(
+            model, device=device, precision=precision_of(precision), asr=transcriber(asr, language)
+        )
+        said = _words(sources, transcripts)
         with output(out_file) as stream, progress_bars() as progress:
             writer = _Writer(kind, recognizer, stream)
-            for done, outcome in enumerate(recognizer.predict_all(sources), start=1):
+            for done, outcome in enumerate(recognizer.predict_all(sources, words=said), start=1):
                 progress("recordings", done, len(sources))
                 if isinstance(outcome, AudioError):
                     faults.append(outcome)
@@ -103,6 +116,75 @@ def predict(
 
 
 @app.command()
+def transcribe(
+    model: Annotated[str, typer.Option("--model", "-m", help="Whisper model; a name or a folder.")],
+    to: Annotated[Path, typer.Option("--to", help="Table to write; one that is there is gone on with.")],
+    paths: Annotated[list[str] | None, typer.Argument(help="Files, folders, globs; - reads a list.")] = None,
+    corpus: Annotated[
+        Path | None, typer.Option("--corpus", help="A corpus's folder, or a CSV table.", show_default=False)
+    ] = None,
+    kind: Annotated[
+        str | None, typer.Option("--kind", help="Which corpus it is; found out when not given.", show_default=False)
+    ] = None,
+    recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Look into folders below folders.")] = False,
+    language: LanguageOption = None,
+    device: DeviceOption = "auto",
+) -> None:
+    """Write down what is said, as a table that --transcripts takes: of recordings, or of a corpus.
+
+    Where a corpus has transcripts of its own, the word error rate against them is told.
+    """
+    from affetto import audio, corpora
+    from affetto.asr import FasterWhisper
+    from affetto.corpora import transcripts
+
+    if bool(paths) == (corpus is not None):
+        raise ConfigError("give either recordings or --corpus")
+    faults: list[AudioError] = []
+    data = None if corpus is None else corpora.find(corpus, kind)
+    if data is None:
+        sources, faults = _sources(paths or [], recursive=recursive)
+        stretches: list[tuple[str, float, float | None]] = [(source, 0.0, None) for source in sources]
+    else:
+        stretches = transcripts.stretches(data)
+    for fault in faults:
+        complain(fault)
+    asr = FasterWhisper(model, language=language, device=device)
+    table = transcripts.Growing(to, asr.name)
+    with progress_bars() as progress:
+        for row, (file, start, end) in enumerate(stretches):
+            progress("recordings", row, len(stretches))
+            if not table.lacks(file, start, end):
+                continue
+            try:
+                heard = audio.read(file) if data is None else data.recording(row)
+            except AudioError as error:
+                faults.append(error)
+                complain(error)
+                continue
+            table.add(asr.transcribe(heard.waveform), file, start, end)
+    err.print(f"transcripts: {to}", markup=False, highlight=False)
+    if data is not None and any(data.transcripts):
+        _tell_errors(data, transcripts.join(data, transcripts.read(to))[0])
+    if faults:
+        raise typer.Exit(1)
+
+
+def _tell_errors(gold: "Corpus", heard: "Corpus") -> None:
+    """Print the word error rate of a corpus's transcripts."""
+    from affetto.asr import word_error_rate
+
+    pairs = [(a, b) for a, b in zip(gold.transcripts, heard.transcripts, strict=True) if a and b is not None]
+    rate, words = word_error_rate([a for a, _ in pairs], [b for _, b in pairs])
+    out.print(
+        f"word error rate {100 * rate:.1f} % of {words} words in {len(pairs)} utterances "
+        "(in lower case, without punctuation and events in brackets)",
+        markup=False,
+        highlight=False,
+    )
+
+
+@app.command()
 def evaluate(
     model: Annotated[str, typer.Argument(help="A shipped model's name, a folder, or a hub id.")],
     corpus: CorpusOption,
@@ -112,6 +194,9 @@ def evaluate(
     out_file: Annotated[
         Path | None, typer.Option("--out", "-o", help="Write predictions and truth there, CSV.", show_default=False)
     ] = None,
+    transcripts: TranscriptsOption = None,
+    asr: AsrOption = None,
+    language: LanguageOption = None,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
 ) -> None:
@@ -121,8 +206,10 @@ def evaluate(
     from affetto import corpora, metrics, runs
     from affetto.recognizer import Recognizer
 
-    data = corpora.find(corpus, kind)
-    recognizer = Recognizer.from_pretrained(model, device=device, precision=precision_of(precision))
+    data = with_transcripts(corpora.find(corpus, kind), transcripts)
+    recognizer = Recognizer.from_pretrained(
+        model, device=device, precision=precision_of(precision), asr=transcriber(asr, language)
+    )
     known = data.table["emotion"].isin(list(recognizer.labels))
     if not known.all():
         strange = ", ".join(sorted(set(data.table["emotion"][~known])))
@@ -221,6 +308,16 @@ def _format(format: str | None, path: Path | None) -> str:
         asked = f"--format {format}" if format else f"--out {path}: the ending names no format"
         raise ConfigError(f"{asked}; expected one of {', '.join(kinds)}")
     return kind
+
+
+def _words(sources: list[str], path: Path | None) -> list[str | None] | None:
+    """What a table says is said in each source; None without a table."""
+    if path is None:
+        return None
+    from affetto.corpora import transcripts
+
+    table = transcripts.read(path)
+    return [table.find(source) for source in sources]
 
 
 def _sources(paths: list[str], *, recursive: bool) -> tuple[list[str], list[AudioError]]:

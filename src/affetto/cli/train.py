@@ -15,10 +15,13 @@ from affetto.cli.console import (
     ExperimentArgument,
     PrecisionOption,
     SetOption,
+    TranscriptsOption,
     err,
+    note_silence,
     out,
     precision_of,
     progress_bars,
+    with_transcripts,
 )
 
 app = typer.Typer()
@@ -33,6 +36,7 @@ def train(
     results: Annotated[
         Path | None, typer.Option("--results", help="Results file whose numbers the model card quotes.")
     ] = None,
+    transcripts: TranscriptsOption = None,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
     cache: CacheOption = None,
@@ -44,10 +48,13 @@ def train(
     from affetto.device import choose
 
     settings = experiments.read_one(experiment, tuple(set_ or ()))
+    data = with_transcripts(corpora.read(settings.corpus, corpus), transcripts)
+    if settings.model.hears_words:
+        note_silence(data)
     with progress_bars() as progress:
         checkpoint = runs.train(
             settings,
-            corpora.read(settings.corpus, corpus),
+            data,
             folder or Path("runs") / settings.name,
             cache=FeatureCache(cache),
             device=choose(device),
@@ -93,6 +100,7 @@ def benchmark(
     jobs: Annotated[
         int | None, typer.Option("--jobs", "-j", min=1, help="Trainings at once; default: cores.", show_default=False)
     ] = None,
+    transcripts: TranscriptsOption = None,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
     cache: CacheOption = None,
@@ -108,10 +116,13 @@ def benchmark(
     from affetto.device import choose
 
     rows = experiments.read(experiment, tuple(set_ or ()))
+    data = with_transcripts(corpora.read(rows[0].corpus, corpus), transcripts)
+    if any(row.model.hears_words for row in rows):
+        note_silence(data)
     with progress_bars() as progress:
         paths = evaluation.benchmark(
             rows,
-            corpora.read(rows[0].corpus, corpus),
+            data,
             results=results,
             cache=FeatureCache(cache),
             device=choose(device),

@@ -9,6 +9,7 @@ import importlib
 import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 import audformat
@@ -111,6 +112,34 @@ class Corpus:
         if pd.isna(end):
             return audio.seconds(self.path(file), name=file) - float(start.total_seconds())
         return float((end - start).total_seconds())
+
+    @cached_property
+    def transcripts(self) -> tuple[str | None, ...]:
+        """What was said in each utterance, from the column `transcript`; None where nobody says, "" for nothing."""
+        if "transcript" not in self.table:
+            return (None,) * len(self)
+        return tuple(text.strip() if isinstance(text, str) else None for text in self.table["transcript"])
+
+    def check_transcripts(self) -> None:
+        """See that at least one utterance has a transcript.
+
+        Raises:
+            CorpusError: if none has.
+        """
+        if not any(self.transcripts):
+            raise CorpusError(
+                f"{self.name}: no utterance has a transcript, and the model hears words; "
+                "give a table of them with --transcripts (`affetto transcribe` makes one)"
+            )
+
+    def transcripts_sha256(self) -> str:
+        """SHA-256 over all utterances' names, times and transcripts, in order of name."""
+        digest = hashlib.sha256()
+        spoken = pd.Series(self.transcripts, index=self.table.index).sort_index()
+        for (file, start, end), text in zip(spoken.index, spoken, strict=True):
+            seconds = "" if pd.isna(end) else f"{end.total_seconds():.6f}"
+            digest.update(f"{file},{start.total_seconds():.6f},{seconds},{text or ''}\n".encode())
+        return digest.hexdigest()
 
     def select(self, mask: "pd.Series[bool]") -> "Corpus":
         """The corpus with only the rows where `mask` is true."""
