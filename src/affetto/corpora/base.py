@@ -115,10 +115,14 @@ class Corpus:
 
     @cached_property
     def transcripts(self) -> tuple[str | None, ...]:
-        """What was said in each utterance, from the column `transcript`; None where nobody says, "" for nothing."""
-        if "transcript" not in self.table:
+        """What was said in each utterance; None where that is not known, "" for nothing.
+
+        From the column `transcript`, or else `text`, the sentence that an actor was given.
+        """
+        column = next((name for name in ("transcript", "text") if name in self.table), None)
+        if column is None:
             return (None,) * len(self)
-        return tuple(text.strip() if isinstance(text, str) else None for text in self.table["transcript"])
+        return tuple(text.strip() if isinstance(text, str) else None for text in self.table[column])
 
     def check_transcripts(self) -> None:
         """See that at least one utterance has a transcript.
