@@ -275,6 +275,39 @@ def test_a_shared_training_that_touched_a_test_clip_of_one_fold_writes_neither(
     assert not list((tmp_path / "results").rglob("*.json"))
 
 
+# Words
+
+
+@pytest.fixture
+def reading(settings, tiny_bert):
+    """An experiment of one cell that learns from words alone."""
+    training = {"epochs": 12, "batch_size": 16, "learning_rate": 0.01, "warmup": 0.1}
+    model = {"name": "bert", "encoder": {**tiny_bert, "trainable": True}, "dropout": 0.0}
+    return settings(model=model, protocol="random80", seeds=[0], training=training)
+
+
+def test_what_was_said_is_learned_and_results_tell_of_it(reading, run, spoken):
+    corpus = corpora.read("table", spoken)
+    results = json.loads(run(reading, corpus=corpus).read_text())
+    assert results["words"] == {"sha256": corpus.transcripts_sha256(), "empty": 3}
+    assert results["fold_mean"]["ua"] > 0.8
+
+
+def test_cells_of_other_transcripts_are_not_taken_for_ones_own(reading, run, spoken):
+    corpus = corpora.read("table", spoken)
+    tried = reading.with_settings({"training.epochs": 1})
+    path = run(tried, corpus=corpus)
+    other = corpora.Corpus(corpus.info, corpus.root, corpus.table.assign(transcript="hello"))
+    with pytest.raises(ConfigError, match="was made with other transcripts than tiny has now; give the experiment"):
+        run(tried, corpus=other)
+    assert run(tried, corpus=corpus) == path
+
+
+def test_who_hears_no_words_says_nothing_of_them(settings, run, spoken):
+    results = json.loads(run(settings(seeds=[0]), corpus=corpora.read("table", spoken)).read_text())
+    assert "words" not in results
+
+
 # In several processes
 
 

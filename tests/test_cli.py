@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save
 
 import affetto
 from affetto import checkpoint, cli, corpora, pretrained
+from affetto.corpora.transcripts import LAYOUT
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 CLIP = SAMPLES / "03a07Nc.wav"
@@ -29,6 +30,7 @@ COMMANDS = [
     [],
     ["demo"],
     ["predict"],
+    ["transcribe"],
     ["pretrain"],
     ["train"],
     ["benchmark"],
@@ -474,6 +476,96 @@ def test_a_model_is_trained_and_then_recognises(run, tiny, synthetic, tmp_path):
     assert list(heard.rows[0]) == ["file", "start", "end", "emotion", "confidence", "anger", "happiness", "sadness"]
     scored = run("evaluate", target, "--corpus", synthetic)
     assert "warning: the model was trained on 96 of these 96 files" in scored.err
+
+
+# Words
+
+
+@pytest.fixture
+def reading(tiny_bert, tmp_path) -> Path:
+    """Settings of an experiment on the synthetic emotions' words that takes a second."""
+    content = {
+        "name": "reading",
+        "corpus": "table",
+        "protocol": "speaker-4fold",
+        "model": {"name": "bert", "encoder": tiny_bert},
+        "training": {"epochs": 2, "learning_rate": 0.01},
+    }
+    path = tmp_path / "reading.yaml"
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    return path
+
+
+def test_a_model_of_words_is_trained_and_says_what_it_needs(run, reading, spoken, tmp_path):
+    answer = run("train", reading, "--corpus", spoken)
+    assert answer.code == 0
+    assert (
+        answer.err.splitlines()[0]
+        == "note: 3 of 96 utterances have no transcript or an empty one; it is heard as no words"
+    )
+    clip = spoken.parent / "ann_anger_1.wav"
+    model = ["-m", tmp_path / "runs" / "reading" / "checkpoint", "-f", "csv"]
+    mute = run("predict", clip, *model)
+    assert (mute.code, mute.rows) == (1, [])
+    assert mute.errors == [
+        f"{clip}: has no transcript, and reading hears words; give --transcripts FILE, or --asr MODEL"
+    ]
+    words = tmp_path / "words.csv"
+    words.write_text(f"file,transcript\n{clip},leave me\n", encoding="utf-8")
+    heard = run("predict", clip, spoken.parent / "ben_anger_1.wav", *model, "--transcripts", words)
+    assert (heard.code, len(heard.rows), len(heard.errors)) == (1, 1, 1)
+    assert "ben_anger_1.wav: has no transcript" in heard.errors[0]
+    other = run("predict", clip, *model, "--transcripts", spoken)
+    assert other.code == 0
+    assert other.rows[0]["confidence"] != heard.rows[0]["confidence"]
+
+
+def test_transcripts_of_a_table_join_any_corpus(here, reading, synthetic, spoken, tmp_path):
+    bare = here("train", reading, "--corpus", synthetic)
+    assert (bare.code, len(bare.errors)) == (1, 1)
+    assert bare.errors[0].startswith("table: no utterance has a transcript, and the model hears words; give a table")
+    words = tmp_path / "words.csv"
+    words.write_text("\n".join(spoken.read_text().splitlines()[:-2]) + "\nx.wav,joy,ann,hey\n", encoding="utf-8")
+    answer = here("benchmark", reading, "--corpus", synthetic, "--transcripts", words, "--jobs", 1)
+    assert answer.code == 0
+    assert answer.err.splitlines()[:3] == [
+        f"note: {words}: lacks 2 of 96 utterances, such as dia_sadness_6.wav",
+        f"note: {words}: 1 lines are of no utterance here, such as x.wav",
+        "note: 5 of 96 utterances have no transcript or an empty one; it is heard as no words",
+    ]
+    scored = here("evaluate", tmp_path / "none", "--corpus", synthetic, "--transcripts", tmp_path / "gone.csv")
+    assert scored.errors == [f"table: {tmp_path / 'gone.csv'} is not a file; expected e.g. {LAYOUT}"]
+
+
+def test_an_asr_writes_a_table_that_others_read(run, reading, spoken, tiny_english, tmp_path):
+    corpus = tmp_path / "some.csv"
+    lines = Path(SAMPLES / "samples.csv").read_text(encoding="utf-8").splitlines()[:3]
+    rows = [lines[0], *(f"{SAMPLES / line}" for line in lines[1:])]
+    corpus.write_text("\n".join(rows) + "\n", encoding="utf-8")
+    table = tmp_path / "words.csv"
+    arguments = ["transcribe", "--model", tiny_english, "--to", table]
+    answer = run(*arguments, "--corpus", corpus)
+    assert (answer.code, answer.err) == (0, f"transcripts: {table}\n")
+    found = re.fullmatch(r"word error rate (\d+\.\d) % of 13 words in 2 utterances \(in lower case, .*\)\n", answer.out)
+    assert found
+    assert float(found[1]) > 50  # an English ear for German
+    before = table.read_bytes()
+    assert run(*arguments, "--corpus", corpus).out == answer.out
+    assert table.read_bytes() == before
+    assert run(*arguments, CLIP, tmp_path / "gone.wav").errors == [f"{tmp_path / 'gone.wav'}: no such file"]
+    assert table.read_bytes() == before  # it knows the other clip already
+    assert run("train", reading, "--corpus", spoken).code == 0
+    model = ["-m", tmp_path / "runs" / "reading" / "checkpoint", "-f", "csv"]
+    heard = run("predict", CLIP, *model, "--transcripts", table)
+    again = run("predict", CLIP, *model, "--asr", tiny_english)
+    assert (heard.code, heard.err) == (again.code, again.err) == (0, "")
+    assert heard.out == again.out
+
+
+def test_what_to_transcribe_is_said_once(here, tmp_path):
+    arguments = ["transcribe", "--model", "base", "--to", tmp_path / "words.csv"]
+    for more in ([], [CLIP, "--corpus", SAMPLES / "samples.csv"]):
+        assert here(*arguments, *more).errors == ["give either recordings or --corpus"]
 
 
 def test_a_benchmark_prints_its_scores_and_leaves_a_results_file(run, tiny, synthetic, tmp_path):
