@@ -36,7 +36,7 @@ class CorpusInfo:
         layout: paths below the root that make a folder this corpus, as shown when it is not found.
         categories: expected number of utterances per category; empty if unknown.
         speakers: speaker id -> (sex, age); empty if unknown.
-        dimensions: rated dimension -> scale of its ratings, in the order of `labels.DIMENSIONS`; empty if none is rated.
+        dimensions: rated dimension -> scale of its ratings, in the order of `labels.DIMENSIONS`; empty if unknown.
         simulated: whether its speech was made for it, by a program: what is measured on it says nothing about people.
         caveat: what keeps a model trained on it from being trusted elsewhere, as a sentence for its card.
     """
