@@ -205,6 +205,24 @@ def synthetic(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+RATED = {"anger": (2.0, 4.5, 4.0), "happiness": (4.5, 3.5, 3.0), "sadness": (1.5, 1.5, 2.0)}
+"""Valence, arousal and dominance of the synthetic emotions, about."""
+
+
+@pytest.fixture(scope="session")
+def rated(synthetic: Path) -> Path:
+    """The two minutes of synthetic emotion with ratings in place of emotions, on a scale from 1 to 5."""
+    rng = np.random.default_rng(1)
+    rows = ["file,valence,arousal,dominance,speaker"]
+    for line in synthetic.read_text(encoding="utf-8").splitlines()[1:]:
+        file, emotion, speaker = line.split(",")
+        ratings = ",".join(f"{rating + rng.uniform(-0.5, 0.5):.4f}" for rating in RATED[emotion])
+        rows.append(f"{file},{ratings},{speaker}")
+    path = synthetic.parent / "ratings.csv"
+    path.write_text("\n".join(rows) + "\n", encoding="utf-8")
+    return path
+
+
 def emote(emotion: str, pitch: float, n: int, rng: np.random.Generator) -> np.ndarray:
     """Anger shouts in bursts, happiness glides up again and again, sadness sinks and fades."""
     time = np.arange(n) / 16_000

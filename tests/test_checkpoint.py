@@ -65,7 +65,7 @@ def test_a_model_of_words_needs_nothing_but_its_checkpoint(fresh, folder):
     assert bytes(golden["words"].tolist()).decode() == checkpoint.GOLDEN_WORDS
     loaded = checkpoint.load(folder)
     torch.testing.assert_close(loaded.golden_answer(golden), golden["probabilities"], atol=1e-6, rtol=0)
-    assert loaded.probabilities([], ["Nobody."]).shape == (1, 3)
+    assert loaded.answers([], ["Nobody."]).shape == (1, 3)
 
 
 def test_a_checkpoint_comes_back_as_it_was_saved(fresh, folder):
@@ -78,7 +78,7 @@ def test_a_checkpoint_comes_back_as_it_was_saved(fresh, folder):
     assert not loaded.model.training
     for name, tensor in fresh.model.trained_state.items():
         assert torch.equal(loaded.model.state_dict()[name], tensor)
-    before, after = (each.probabilities([waveform().numpy()], ["Who is there?"]) for each in (fresh, loaded))
+    before, after = (each.answers([waveform().numpy()], ["Who is there?"]) for each in (fresh, loaded))
     torch.testing.assert_close(before, after, atol=2e-3, rtol=0)  # the encoder is stored in half precision
 
 
@@ -104,7 +104,7 @@ def test_a_save_that_is_interrupted_leaves_nothing_that_passes_for_a_model(fresh
     def fail(*arguments):
         raise MemoryError
 
-    monkeypatch.setattr(Checkpoint, "probabilities", fail)
+    monkeypatch.setattr(Checkpoint, "answers", fail)
     with pytest.raises(MemoryError):
         checkpoint.save(fresh, tmp_path / "model")
     assert not (tmp_path / "model" / "config.json").exists()

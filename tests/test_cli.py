@@ -427,7 +427,7 @@ def test_evaluate_names_what_it_leaves_out_and_what_it_cannot_hear(here, tmp_pat
 @pytest.mark.parametrize(
     ("lines", "words"),
     [
-        (["file,emotion", "a.wav,surprise"], "has no utterance of the model's classes anger, boredom"),
+        (["file,emotion", "a.wav,surprise"], "has no utterance of what the model gives: anger, boredom"),
         (["file,emotion", "a.wav,anger"], "none of its 1 utterances can be heard"),
         (["file,label", "a.wav,anger"], "has no column 'emotion'; found file, label"),
     ],

@@ -23,7 +23,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from affetto import metrics, protocol
+from affetto import protocol, scores
 from affetto.bench import Bench
 from affetto.cache import FeatureCache
 from affetto.config import JSON
@@ -382,14 +382,22 @@ def run(bench: Bench, cells: Sequence[Cell]) -> list[JSON]:
         train, devs = (list(cells[0].fold.seen), [[]]) if refit else (train, devs)
     choosing = frozenset(bench.features.heard)
     contents = []
+    scoring = scores.scoring(experiment.task.name, bench.task.labels)
     trained = bench.train(experiment, train, *devs, seed=seed, progress=bench.progress)
     for cell, (model, history), second in zip(cells, trained, _second_stage(bench, cells), strict=True):
         _check_unheard(cell, choosing | history.heard, bench.corpus)
-        _, probabilities = bench.test(model, cell.fold.test)
+        tallies = bench.test(model, cell.fold.test)
         if second is not None:
-            probabilities = bench.task.divide(probabilities, *second)
-        answers = bench.task.answers(probabilities)
-        truth = bench.truth(cell.fold.test)
+            tallies = bench.categories.divide(tallies, *second)
+        records = [
+            {**_index(bench.corpus, row), **truth, **answer}
+            for row, truth, answer in zip(
+                cell.fold.test,
+                bench.task.truth(bench.corpus.table.iloc[list(cell.fold.test)]),
+                bench.task.answer(tallies),
+                strict=True,
+            )
+        ]
         contents.append(
             {
                 "fingerprint": bench.experiment.fingerprint,
@@ -403,17 +411,9 @@ def run(bench: Bench, cells: Sequence[Cell]) -> list[JSON]:
                 "chosen": chosen,
                 "best_epoch": history.best.epoch,
                 "epochs": len(history.epochs),
-                "dev": history.best.dev or None,
-                "test": metrics.scores(truth, answers),
-                "predictions": [
-                    {
-                        **_index(bench.corpus, row),
-                        "truth": t,
-                        "prediction": p,
-                        "probabilities": [round(x, 5) for x in q.tolist()],
-                    }
-                    for row, t, p, q in zip(cell.fold.test, truth, answers, probabilities, strict=True)
-                ],
+                "dev": scores.plain(history.best.dev) or None,
+                "test": scores.plain(scoring.of(pd.DataFrame(map(scoring.flat, records)))),
+                "predictions": records,
             }
         )
     seconds = round((time.perf_counter() - started) / len(cells), 1)
@@ -435,7 +435,7 @@ def _second_stage(bench: Bench, cells: Sequence[Cell]) -> list[tuple[Tensor, tup
     answers: list[tuple[Tensor, tuple[str, ...]] | None] = []
     for cell, (model, history) in zip(cells, trained, strict=True):
         _check_unheard(cell, history.heard, bench.corpus)
-        answers.append((narrow.test(model, cell.fold.test)[1], stage.labels))
+        answers.append((narrow.test(model, cell.fold.test), stage.labels))
     return answers
 
 

@@ -17,7 +17,7 @@ from affetto.corpora.base import Corpus
 from affetto.device import Precision, autocast, use_bf16
 from affetto.errors import CorpusError
 from affetto.models.base import Sense, SpeechModel, sense
-from affetto.tasks import Categories
+from affetto.tasks import Recognition
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how many are done, and how many there are."""
@@ -38,7 +38,7 @@ class Data(Protocol):
     lengths: list[int]
     """Frames of each row, of its longest stream."""
     targets: Tensor
-    """What the task asks for of each row, (n,)."""
+    """What the task asks for of each row, (n,) or (n, D)."""
     heard: set[int]
     """Rows whose features were asked for; whoever wants to know what a training touched empties it first."""
 
@@ -65,14 +65,15 @@ class Features:
 
     Raises:
         AudioError: if a clip cannot be heard.
-        CorpusError: if an emotion is not one of the task's classes, or the model hears words and there are none.
+        CorpusError: if an emotion is not one of the task's classes, a rating that it asks for is missing, or the model
+            hears words and there are none.
     """
 
     def __init__(
         self,
         corpus: Corpus,
         model: SpeechModel,
-        task: Categories,
+        task: Recognition,
         *,
         cache: FeatureCache,
         device: torch.device,
@@ -82,7 +83,7 @@ class Features:
     ) -> None:
         self.corpus = corpus
         self.heard: set[int] = set()
-        self.targets = task.targets(corpus.table["emotion"].tolist())
+        self.targets = task.targets(corpus.table)
         self.cache = cache
         dtype = "bf16" if use_bf16(device, precision) else "fp32"
         self._fingerprints = {

@@ -1,8 +1,8 @@
-"""Recognition: from files, bytes or arrays, and where the model needs them transcripts, to emotions."""
+"""Recognition: from files, bytes or arrays, and where the model needs them transcripts, to emotions or ratings."""
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
@@ -39,19 +39,27 @@ class Prediction:
     Args:
         file: the recording's name as it was given; "" for arrays and bytes.
         start, end: seconds of the stretch that was heard.
-        probabilities: category -> probability; they sum to 1.
+        probabilities: category -> probability; they sum to 1. Empty if the model gives none.
+        dimensions: dimension -> rating, on the scale that the model was trained on. Empty if the model gives none.
         notes: what a careful listener would want to know about the recording, in words.
     """
 
     file: str
     start: float
     end: float
-    probabilities: dict[str, float]
+    probabilities: dict[str, float] = field(default_factory=dict)
+    dimensions: dict[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     @property
     def emotion(self) -> str:
-        """The likeliest category."""
+        """The likeliest category.
+
+        Raises:
+            AttributeError: if the model gives no categories.
+        """
+        if not self.probabilities:
+            raise AttributeError(f"no emotion: the model gives {', '.join(self.dimensions)} and no categories")
         return max(self.probabilities, key=self.probabilities.__getitem__)
 
     @property
@@ -61,15 +69,11 @@ class Prediction:
 
     @property
     def row(self) -> dict[str, str | float]:
-        """`file`, `start`, `end`, `emotion`, `confidence`, then one probability a category."""
-        return {
-            "file": self.file,
-            "start": self.start,
-            "end": self.end,
-            "emotion": self.emotion,
-            "confidence": self.confidence,
-            **self.probabilities,
-        }
+        """`file`, `start`, `end`; `emotion`, `confidence` and one probability a category; or the dimensions."""
+        row: dict[str, str | float] = {"file": self.file, "start": self.start, "end": self.end}
+        if self.probabilities:
+            row |= {"emotion": self.emotion, "confidence": self.confidence}
+        return {**row, **self.probabilities, **self.dimensions}
 
 
 class Recognizer:
@@ -132,8 +136,13 @@ class Recognizer:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The categories, in the order of the probabilities."""
+        """The categories, in the order of the probabilities; or the dimensions."""
         return self.checkpoint.task.labels
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Of a table of predictions: `file`, `start` and `end`, then what the model gives."""
+        return ("file", "start", "end", *self.checkpoint.task.columns)
 
     def predict(self, source: Source, *, words: str | None = None) -> Prediction:
         """What is heard in one recording.
@@ -176,7 +185,7 @@ class Recognizer:
         return self._outcomes(lambda row: self._utterance(corpus, row), range(len(corpus)))
 
     def predict_table(self, sources: Iterable[Source]) -> pd.DataFrame:
-        """The same as a table: one row a recording, columns `file,start,end,emotion,confidence` and the categories.
+        """The same as a table: one row a recording, with `columns`.
 
         Raises:
             AudioError: at the first recording that cannot be heard.
@@ -186,7 +195,7 @@ class Recognizer:
             if isinstance(outcome, AudioError):
                 raise outcome
             rows.append(outcome.row)
-        return pd.DataFrame(rows, columns=["file", "start", "end", "emotion", "confidence", *self.labels])
+        return pd.DataFrame(rows, columns=list(self.columns))
 
     def _outcomes(self, read: "Callable[[T], _Heard]", items: Iterable[T]) -> Iterator[Prediction | AudioError]:
         """Predictions or errors of items, in their order; read ahead so that they can be batched by length."""
@@ -215,13 +224,15 @@ class Recognizer:
         results: dict[int, Prediction] = {}
         for batch in by_length(lengths, len(clips), budget=round(BATCH_SECONDS * audio.SAMPLE_RATE)):
             with autocast(self.device, self.precision):
-                rows = self.checkpoint.probabilities(
+                rows = self.checkpoint.answers(
                     [clips[i].waveform for i in batch], [clips[i].words for i in batch], device=self.device
                 )
             for i, row in zip(batch, rows.tolist(), strict=True):
                 clip = clips[i]
-                probabilities = dict(zip(self.labels, row, strict=True))
-                results[i] = Prediction(clip.name, clip.start, clip.start + clip.seconds, probabilities, clip.notes)
+                heard = {self.checkpoint.task.gives: dict(zip(self.labels, row, strict=True))}
+                probabilities, dimensions = heard.get("probabilities", {}), heard.get("dimensions", {})
+                end = clip.start + clip.seconds
+                results[i] = Prediction(clip.name, clip.start, end, probabilities, dimensions, clip.notes)
         return [results[i] for i in range(len(clips))]
 
     def _utterance(self, corpus: Corpus, row: int) -> "_Heard":

@@ -1,8 +1,8 @@
 """Commands that train: train, pretrain, benchmark."""
 
-import json
+import math
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
@@ -23,6 +23,9 @@ from affetto.cli.console import (
     progress_bars,
     with_transcripts,
 )
+
+if TYPE_CHECKING:
+    from affetto.report.sections import Row
 
 app = typer.Typer()
 
@@ -114,6 +117,7 @@ def benchmark(
     from affetto import experiment as experiments
     from affetto.cache import FeatureCache
     from affetto.device import choose
+    from affetto.report import read
 
     rows = experiments.read(experiment, tuple(set_ or ()))
     data = with_transcripts(corpora.read(rows[0].corpus, corpus), transcripts)
@@ -130,17 +134,32 @@ def benchmark(
             jobs=jobs,
             progress=progress,
         )
-    table = Table("protocol", "row", title="mean over folds and seeds, in %, with 95 % intervals over speakers")
-    for column in ("WA", "UA", "macro F1"):
-        table.add_column(column, justify="right")
-    for path in paths:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        cells = []
-        for name in ("wa", "ua", "macro_f1"):
-            low, high = content["intervals"].get("fold_mean", {}).get(name, (None, None))
-            interval = "" if low is None else f" [{100 * low:.1f}, {100 * high:.1f}]"
-            cells.append(escape(f"{100 * content['fold_mean'][name]:.2f}{interval}"))
-        table.add_row(content["protocol"], content["model"], *cells)
-    out.print(table)
+    for task in ("categories", "dimensions"):
+        made = [read(path) for path in paths]
+        _show_scores([row for row in made if row.results["task"] == task])
     for path in paths:
         err.print(f"results: {path}", markup=False, highlight=False)
+
+
+def _show_scores(rows: list["Row"]) -> None:
+    """A table of results of one task; nothing if there are none."""
+    from affetto.report.scoreboards import called
+    from affetto.report.tables import unit
+
+    if not rows:
+        return
+    of = unit(rows[0].results["task"])
+    names = list(dict.fromkeys(name for row in rows for name in row.scoring.headline))
+    title = f"mean over folds and seeds, {of.name}, with 95 % intervals over speakers"
+    table = Table("protocol", "row", title=title)
+    for name in names:
+        table.add_column(called(name), justify="right")
+    for row in rows:
+        cells = []
+        for name in names:
+            own = name in row.scoring.headline
+            low, _ = ends = row.interval(name) if own else (math.nan, math.nan)
+            interval = [] if math.isnan(low) else of.interval(ends)
+            cells.append(escape(" ".join((*of.score(row.score(name)), *interval))) if own else "")
+        table.add_row(row.protocol, row.name, *cells)
+    out.print(table)
