@@ -36,7 +36,8 @@ class CategoryScores:
 
     labels: tuple[str, ...]
     names = ("wa", "ua", "macro_f1", "weighted_f1")
-    headline = ("wa", "ua", "macro_f1")
+    headline = ("wa", "ua")
+    further = ("macro_f1",)
     primary = "ua"
 
     @property
@@ -80,9 +81,14 @@ class DimensionScores:
 
     @property
     def headline(self) -> tuple[str, ...]:
-        """Of the scores: those that are shown first. The mean is one of its own only where there are several."""
+        """Of the scores: those that tables show. The mean is one of its own only where there are several."""
         each = tuple(f"ccc_{label}" for label in self.labels)
         return each if len(each) == 1 else ("ccc", *each)
+
+    @property
+    def further(self) -> tuple[str, ...]:
+        """Of the scores: those that full tables show as well."""
+        return tuple(f"{name}_{label}" for name in ("pearson", "mse") for label in self.labels)
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -157,7 +157,13 @@ class CategoriesSettings(TaskSettings):
         return self
 
     def of(self, categories: Sequence[str], scales: Mapping[str, Scale]) -> "Categories":
-        """The task with the corpus's categories."""
+        """The task with the corpus's categories.
+
+        Raises:
+            CorpusError: if it has none.
+        """
+        if not categories:
+            raise CorpusError("the corpus has no emotions; for ratings, say `task: dimensions`")
         return Categories(tuple(categories), self)
 
     @property

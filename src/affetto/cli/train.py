@@ -141,6 +141,11 @@ def benchmark(
         err.print(f"results: {path}", markup=False, highlight=False)
 
 
+def _told(row: "Row") -> tuple[str, ...]:
+    """The scores of a row that a terminal is wide enough for."""
+    return (*row.scoring.headline, *row.scoring.further)[:4]
+
+
 def _show_scores(rows: list["Row"]) -> None:
     """A table of results of one task; nothing if there are none."""
     from affetto.report.scoreboards import called
@@ -149,7 +154,7 @@ def _show_scores(rows: list["Row"]) -> None:
     if not rows:
         return
     of = unit(rows[0].results["task"])
-    names = list(dict.fromkeys(name for row in rows for name in row.scoring.headline))
+    names = list(dict.fromkeys(name for row in rows for name in _told(row)))
     title = f"mean over folds and seeds, {of.name}, with 95 % intervals over speakers"
     table = Table("protocol", "row", title=title)
     for name in names:
@@ -157,7 +162,7 @@ def _show_scores(rows: list["Row"]) -> None:
     for row in rows:
         cells = []
         for name in names:
-            own = name in row.scoring.headline
+            own = name in _told(row)
             low, _ = ends = row.interval(name) if own else (math.nan, math.nan)
             interval = [] if math.isnan(low) else of.interval(ends)
             cells.append(escape(" ".join((*of.score(row.score(name)), *interval))) if own else "")
