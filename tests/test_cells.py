@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
-from affetto import cells, corpora, evaluation, training
+from affetto import cells, corpora, evaluation, experiment, training, verification
 from affetto.bench import Bench
 from affetto.cache import FeatureCache
 from affetto.dataset import Features
@@ -306,6 +307,66 @@ def test_cells_of_other_transcripts_are_not_taken_for_ones_own(reading, run, spo
 def test_who_hears_no_words_says_nothing_of_them(settings, run, spoken):
     results = json.loads(run(settings(seeds=[0]), corpus=corpora.read("table", spoken)).read_text())
     assert "words" not in results
+
+
+# Averages
+
+
+@pytest.fixture
+def table(tiny_probe, tiny_bert, tmp_path):
+    """Makes three rows: of the voice, of the words, and the average of both; settings may be changed."""
+
+    def make(**changes) -> tuple[Experiment, ...]:
+        content = {
+            "corpus": "table",
+            "protocol": "speaker-4fold",
+            "seeds": [0, 1],
+            "training": {"epochs": 2, "learning_rate": 0.05},
+            "rows": {
+                "voice": {"model": tiny_probe},
+                "words": {"model": {"name": "bert", "encoder": tiny_bert}},
+                "both": {"average": ["voice", "words"]},
+            },
+            **changes,
+        }
+        path = tmp_path / "table.yaml"
+        path.write_text(yaml.safe_dump(content))
+        return experiment.read(path)
+
+    return make
+
+
+def answers(path: Path) -> list[tuple[str, list[float]]]:
+    """Every answer of a row's cells, in the order of their files."""
+    cells = predictions(folder(path)).values()
+    return [(row["prediction"], row["probabilities"]) for cell in cells for row in cell]
+
+
+def test_an_average_is_the_mean_of_its_rows_cells_and_trains_nothing(table, run, spoken, trainings):
+    first = run(*table(), corpus=corpora.read("table", spoken))
+    assert len(trainings) == 16
+    voice, words, both = (answers(first.with_stem(name)) for name in ("voice", "words", "both"))
+    assert len(both) == 192
+    for (_, one), (_, other), (answer, mean) in zip(voice, words, both, strict=True):
+        expected = [(a + b) / 2 for a, b in zip(one, other, strict=True)]
+        assert mean == pytest.approx(expected, abs=1.1e-5)
+        assert answer == ("anger", "happiness", "sadness")[mean.index(max(mean))]
+    results = json.loads(first.with_stem("both").read_text())
+    assert results["words"]["empty"] == 3
+    assert results["config"]["model"]["of"][1]["name"] == "bert"
+    verified = verification.verify(first.with_stem("both"), corpora.read("table", spoken))
+    assert (verified.faults, verified.numbers > 0) == ((), True)
+
+
+def test_an_average_follows_its_rows(table, run, spoken):
+    before, after = table(), table(training={"epochs": 3, "learning_rate": 0.05})
+    corpus = corpora.read("table", spoken)
+    run(*before, corpus=corpus)
+    assert len({each.fingerprint for each in (*before, *after)}) == 6
+    with pytest.raises(ConfigError, match="was made with other settings than (voice|both) has now"):
+        run(*after, corpus=corpus)
+    with pytest.raises(ConfigError, match="^both: averages voice, which is not among the rows to run$"):
+        run(before[2], corpus=corpus, results="alone")
 
 
 # In several processes

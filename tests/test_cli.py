@@ -564,6 +564,37 @@ def test_an_asr_writes_a_table_that_others_read(run, reading, spoken, tiny_engli
     assert heard.out == again.out
 
 
+def test_an_average_of_voice_and_words_is_trained_and_served(here, tiny_probe, tiny_bert, spoken, tmp_path):
+    content = {
+        "corpus": "table",
+        "protocol": "speaker-4fold",
+        "training": {"epochs": 2, "learning_rate": 0.05},
+        "rows": {
+            "voice": {"model": tiny_probe},
+            "words": {"model": {"name": "bert", "encoder": tiny_bert}},
+            "both": {"average": ["voice", "words"]},
+        },
+    }
+    (tmp_path / "table.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+    assert "expected one, see --row" in here("train", "table.yaml", "--corpus", spoken).errors[0]
+    answer = here("train", "table.yaml", "--row", "both", "--corpus", spoken)
+    assert (answer.code, answer.errors) == (0, [])
+    clips = [spoken.parent / f"{name}_anger_1.wav" for name in ("ann", "ben")]
+    run = tmp_path / "runs" / "both"
+    rows = [
+        here("predict", *clips, "-m", run / part / "checkpoint", "-f", "csv", "--transcripts", spoken).rows
+        for part in ("voice", "words", "")
+    ]
+    for voice, words, both in zip(*rows, strict=True):
+        for label in ("anger", "happiness", "sadness"):
+            assert float(both[label]) == pytest.approx((float(voice[label]) + float(words[label])) / 2, abs=3e-6)
+    mute = here("predict", clips[0], "-m", run / "checkpoint")
+    assert mute.errors == [
+        f"{clips[0]}: has no transcript, and both hears words; give --transcripts FILE, or --asr MODEL"
+    ]
+    assert "voice" in checkpoint.card(run / "checkpoint")
+
+
 def test_what_to_transcribe_is_said_once(here, tmp_path):
     arguments = ["transcribe", "--model", "base", "--to", tmp_path / "words.csv"]
     for more in ([], [CLIP, "--corpus", SAMPLES / "samples.csv"]):
@@ -640,7 +671,7 @@ def test_an_audit_listens_to_a_training_of_ratings(here, tiny, rated):
         ("model.encoder.widht=3", "did you mean 'width'?"),
         ("training.epochs=many", "training.epochs: "),
         ("training.epochs", "--set training.epochs: expected key=value, such as training.epochs=3"),
-        ("model={name: cnn41}", "no model is called 'cnn41'; the models are acrnn, cnn, "),
+        ("model={name: cnn41}", "no model is called 'cnn41'; the models are acrnn, bert, cnn, "),
         ("corpus=emodbb", "'emodbb'"),
         ("protocol=loso", "no protocol is called 'loso'; the protocols are "),
     ],

@@ -62,7 +62,8 @@ MAY_IMPORT = {
     "cells": BOTTOM | {"bench", "cache", "corpora", "dataset", "experiment", "protocol", "provenance", "scores"},
     "evaluation": BOTTOM
     | {"cache", "cells", "changes", "corpora", "dataset", "experiment", "provenance", "report", "scores"},
-    "runs": BOTTOM | {"bench", "cache", "cards", "checkpoint", "corpora", "dataset", "experiment", "provenance"},
+    "runs": BOTTOM
+    | {"bench", "cache", "cards", "checkpoint", "corpora", "dataset", "experiment", "models", "provenance"},
 }
 ABOVE_ALL = {"", "cli", "__main__"}  # the package itself, which loads its names when they are used, and the commands
 

@@ -62,6 +62,15 @@ SMALL = {
     },
     "fusion_convbert whisper frozen": {**TINY_FUSION, "encoder": TINY_WHISPER},
     "fusion_convbert whisper trainable": {**TINY_FUSION, "encoder": {**TINY_WHISPER, "trainable": True}},
+    "late_fusion dimensions": {
+        "name": "late_fusion",
+        "of": [{"name": "cnn", "dense": 16}, {"name": "bert", "encoder": {**TINY_TEXT, "trainable": True}}],
+        "gives": "dimensions",
+    },
+    "late_fusion probabilities": {
+        "name": "late_fusion",
+        "of": [{"name": "bert", "encoder": TINY_TEXT}, {"name": "linear_probe", "encoder": TINY_WHISPER}],
+    },
     "linear_probe small": {"name": "linear_probe", "encoder": TINY_WHISPER},
     "speech_bert frozen": {**TINY_TRANSFORMER, "encoder": {**TINY_BERT, "trainable": False}},
     "speech_bert small": {**TINY_TRANSFORMER, "encoder": TINY_BERT},
@@ -79,8 +88,9 @@ def create(variant: str, *, seed: int = 0) -> SpeechModel:
     for module in model.streams.modules():
         if isinstance(module, Tokens):
             module.read(TOKENIZER)
-    classifier = model.get_submodule("classifier")
-    nn.init.normal_(classifier.weight, std=0.2)
+    for name, module in model.named_modules():
+        if name.endswith("classifier"):
+            nn.init.normal_(module.weight, std=0.2)
     return model.eval()
 
 
@@ -317,6 +327,31 @@ def n_parameters(module: nn.Module) -> int:
 def test_sizes_that_do_not_fit_are_refused(content, words):
     with pytest.raises(ConfigError, match=words):
         models.parse_settings(content, source="test")
+
+
+# late_fusion
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("variant", ["late_fusion dimensions", "late_fusion probabilities"])
+def test_late_fusion_is_the_mean_of_what_its_models_answer(variant):
+    settings = models.parse_settings(VARIANTS[variant], source="test")
+    trained = []
+    for seed, each in enumerate(settings.of, start=5):
+        torch.manual_seed(seed)
+        model = models.get(each.name).create(each, CLASSES).eval()
+        for tokens in (module for module in model.streams.modules() if isinstance(module, Tokens)):
+            tokens.read(TOKENIZER)
+        nn.init.normal_(model.classifier.weight, std=0.2)
+        trained.append(model)
+    fused = create(variant)
+    fused.take(trained)
+    answers = [listen(model) for model in trained]
+    if settings.gives == "dimensions":
+        torch.testing.assert_close(listen(fused), sum(answers) / 2, atol=1e-6, rtol=0)
+    else:
+        mean = sum(answer.softmax(dim=1) for answer in answers) / 2
+        torch.testing.assert_close(listen(fused).softmax(dim=1), mean, atol=1e-6, rtol=0)
 
 
 # acrnn

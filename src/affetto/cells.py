@@ -1,5 +1,7 @@
 """Cells: the trainings that an experiment's numbers are made of, one a fold and seed.
 
+Rows that average others (late fusion) have cells without a training, made from those of the others at the end.
+
 A finished cell is a small file, `results/<protocol>/cells/<row>/<fold>-<seed>.json`. The files are the whole state of
 the work: whoever runs the same experiment on the same folder, in other processes or on other machines, takes the cells
 that nobody has taken yet, and whoever is killed loses what it was at. Cells that learn from the same rows, and only
@@ -149,6 +151,11 @@ class Work:
             for cell in self._cells(experiment, dealt[experiment.protocol, experiment.speaker_statistics])
         )
 
+    @property
+    def trained(self) -> list[Cell]:
+        """Those that take a training."""
+        return [cell for cell in self.cells if cell.experiment.average is None]
+
     def _cells(self, experiment: Experiment, dealt: Protocol) -> Iterator[Cell]:
         folder = self.results / dealt.id / "cells" / experiment.name
         for seed in experiment.seeds:
@@ -192,6 +199,7 @@ def finish(work: Work, *, jobs: int, progress: Progress = no_progress) -> None:
             work.bench(experiment, progress)  # features are computed here once, so that the workers find them
         _employ(work, min(jobs, len(missing)), progress)
     _labour(work, progress, wait=True)
+    _average(work)
     _check(work)  # those of others, too
 
 
@@ -216,7 +224,7 @@ def _check(work: Work) -> None:
 
 
 def _missing(work: Work) -> list[Cell]:
-    return [cell for cell in work.cells if not cell.path.exists()]
+    return [cell for cell in work.trained if not cell.path.exists()]
 
 
 def _labour(work: Work, progress: Progress, *, wait: bool, until: float = math.inf) -> bool:
@@ -229,7 +237,7 @@ def _labour(work: Work, progress: Progress, *, wait: bool, until: float = math.i
     while missing := _missing(work):
         if time.monotonic() > until:
             return False
-        progress("cells", len(work.cells) - len(missing), len(work.cells))
+        progress("cells", len(work.trained) - len(missing), len(work.trained))
         if (parent := parent_process()) is not None and not parent.is_alive():
             return True
         for first, *others in _alike(missing):
@@ -245,7 +253,7 @@ def _labour(work: Work, progress: Progress, *, wait: bool, until: float = math.i
             if not wait:
                 return True
             time.sleep(POLL)
-    progress("cells", len(work.cells), len(work.cells))
+    progress("cells", len(work.trained), len(work.trained))
     return True
 
 
@@ -292,7 +300,7 @@ def _employ(work: Work, jobs: int, progress: Progress) -> None:
             time.sleep(POLL)
             missing = len(_missing(work))
             killed, before = 0 if missing < before else killed, missing  # what counts is killed and nothing done
-            progress("cells", len(work.cells) - missing, len(work.cells))
+            progress("cells", len(work.trained) - missing, len(work.trained))
             for worker in [each for each in workers if not each.process.is_alive()]:
                 workers.remove(worker)
                 killed += worker.killed
@@ -437,6 +445,54 @@ def _second_stage(bench: Bench, cells: Sequence[Cell]) -> list[tuple[Tensor, tup
         _check_unheard(cell, history.heard, bench.corpus)
         answers.append((narrow.test(model, cell.fold.test), stage.labels))
     return answers
+
+
+def _average(work: Work) -> None:
+    """Make the cells of rows that average others from the cells of these."""
+    for cell in work.cells:
+        if cell.experiment.average is None or cell.path.exists():
+            continue
+        cell.path.parent.mkdir(parents=True, exist_ok=True)
+        averaged = [_of(each, cell, work).read() for each in cell.experiment.average]
+        origin = {key: "; ".join(sorted({each[key] for each in averaged if each[key]})) or None for key in work.origin}
+        write_whole(cell.path, json_bytes({**_fuse(cell, averaged, work), **origin}))
+
+
+def _of(experiment: Experiment, cell: Cell, work: Work) -> Cell:
+    """The cell of another row with the same fold and seed.
+
+    Raises:
+        ConfigError: if that row is not part of the work.
+    """
+    for other in work.cells:
+        same = (other.protocol.id, other.fold.name, other.seed) == (cell.protocol.id, cell.fold.name, cell.seed)
+        if same and other.experiment == experiment:
+            return other
+    raise ConfigError(f"{cell.experiment.name}: averages {experiment.name}, which is not among the rows to run")
+
+
+def _fuse(cell: Cell, averaged: Sequence[JSON], work: Work) -> JSON:
+    """What the cell of an average holds: the mean of what others answered to the same clips."""
+    task = cell.experiment.task.of(work.corpus.categories, work.corpus.dimensions)
+    scoring = scores.scoring(cell.experiment.task.name, task.labels)
+    heard = [[scoring.flat(record) for record in each["predictions"]] for each in averaged]
+    tallies = torch.tensor([[[flat[label] for label in task.labels] for flat in each] for each in heard]).mean(dim=0)
+    records = [
+        {**record, **answer} for record, answer in zip(averaged[0]["predictions"], task.answer(tallies), strict=True)
+    ]
+    return {
+        **averaged[0],
+        "fingerprint": cell.experiment.fingerprint,
+        **({} if cell.words_sha256 is None else {"words_sha256": cell.words_sha256}),
+        "n_train": max(each["n_train"] for each in averaged),
+        "chosen": None,
+        "best_epoch": None,
+        "epochs": None,
+        "dev": None,
+        "test": scores.plain(scoring.of(pd.DataFrame(map(scoring.flat, records)))),
+        "predictions": records,
+        "seconds": round(sum(each["seconds"] for each in averaged), 1),
+    }
 
 
 def _check_unheard(cell: Cell, heard: frozenset[int], corpus: Corpus) -> None:

@@ -35,6 +35,9 @@ def train(
     experiment: ExperimentArgument,
     corpus: CorpusOption,
     folder: Annotated[Path | None, typer.Option("--out", "-o", help="Run folder; default runs/NAME.")] = None,
+    row: Annotated[
+        str | None, typer.Option("--row", help="Which row of a file that holds several.", show_default=False)
+    ] = None,
     set_: SetOption = None,
     results: Annotated[
         Path | None, typer.Option("--results", help="Results file whose numbers the model card quotes.")
@@ -50,7 +53,7 @@ def train(
     from affetto.cache import FeatureCache
     from affetto.device import choose
 
-    settings = experiments.read_one(experiment, tuple(set_ or ()))
+    settings = experiments.read_one(experiment, tuple(set_ or ()), row=row)
     data = with_transcripts(corpora.read(settings.corpus, corpus), transcripts)
     if settings.model.hears_words:
         note_silence(data)
