@@ -557,6 +557,16 @@ def test_a_large_gradient_is_clipped(features):
     assert not same(first_step(1e-9), first_step(None))
 
 
+@pytest.mark.parametrize(("optimizer", "step"), [("adamw", 1.0), ("adamw_uncorrected", 0.1 / 0.001**0.5)])
+def test_without_bias_correction_the_first_step_is_three_times_as_large(optimizer, step, features):
+    settings = {"epochs": 1, "batch_size": None, "dev": (), "warmup": 0, "clip": None, "learning_rate": 0.01}
+    fresh = Small()
+    before = fresh.classifier.weight.detach().clone()
+    model, _ = train(features, fresh, optimizer=optimizer, **settings)
+    moved = (model.classifier.weight.detach() - before).abs()
+    torch.testing.assert_close(moved, torch.full_like(moved, 0.01 * step), rtol=5e-2, atol=0)
+
+
 def test_predictions_come_in_the_order_of_the_rows(features):
     model, _ = train(features)
     task = Categories(features.corpus.categories)

@@ -124,6 +124,8 @@ def _asked(labels: tuple[str, ...], scales: Mapping[str, tuple[float, float]]) -
 def _encoder(provenance: JSON) -> str:
     """Where an encoder's weights come from, as an addition to a sentence."""
     encoder = provenance["experiment"]["model"].get("encoder", {})
+    if encoder.get("name") == "text_bert":
+        return f" on what is said, read by {encoder['weights']}, {'fine-tuned' if encoder['trainable'] else 'frozen'}"
     if encoder.get("name") != "whisper":
         return ""
     way = "fine-tuned" if encoder["trainable"] else "frozen"

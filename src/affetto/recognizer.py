@@ -184,14 +184,14 @@ class Recognizer:
         """
         return self._outcomes(lambda row: self._utterance(corpus, row), range(len(corpus)))
 
-    def predict_table(self, sources: Iterable[Source]) -> pd.DataFrame:
+    def predict_table(self, sources: Iterable[Source], *, words: Iterable[str | None] | None = None) -> pd.DataFrame:
         """The same as a table: one row a recording, with `columns`.
 
         Raises:
             AudioError: at the first recording that cannot be heard.
         """
         rows = []
-        for outcome in self.predict_all(sources):
+        for outcome in self.predict_all(sources, words=words):
             if isinstance(outcome, AudioError):
                 raise outcome
             rows.append(outcome.row)
