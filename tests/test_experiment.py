@@ -97,7 +97,7 @@ def test_assignments_reach_into_models_and_encoders(written):
         ("model.front_end={n_mels: 40}", "model: the CNN's poolings take 64 features or more, got 40"),
         ("model.encoder={name: speech_bert, inputs: 80}", "encoder.inputs is 80, but the front end gives 160 features"),
         ("model={name: cnn, front_end: whisper80}", "model: the CNN's poolings take 128 features or more, got 80"),
-        ("model=null", "the setting 'model' is required; the models are acrnn, cnn, "),
+        ("model=null", "the setting 'model' is required; the models are acrnn, bert, cnn, "),
         ("seeds=[]", "seeds: Tuple should have at least 1 item"),
         ("choose.grid={training.epoch: [3]}", "unknown setting 'training.epoch'; did you mean 'epochs'?"),
         ("choose.grid={training.epochs: [3, many]}", "training.epochs: Input should be a valid integer"),
@@ -228,10 +228,10 @@ def test_a_new_setting_at_its_default_leaves_fingerprints_as_they_are(written):
     more = create_model(
         "MoreExperiment", __base__=experiment.Experiment, training=(training, training()), fast=(bool, False)
     )
-    assert more(**old.config | {"model": old.model}).fingerprint == old.fingerprint
-    assert more(**old.config | {"model": old.model, "fast": True}).fingerprint != old.fingerprint
+    assert more(**old.config | {"model": old.model, "task": old.task}).fingerprint == old.fingerprint
+    assert more(**old.config | {"model": old.model, "task": old.task, "fast": True}).fingerprint != old.fingerprint
     slow = {**old.config["training"], "momentum": 0.5}
-    assert more(**old.config | {"model": old.model, "training": slow}).fingerprint != old.fingerprint
+    assert more(**old.config | {"model": old.model, "task": old.task, "training": slow}).fingerprint != old.fingerprint
 
 
 @pytest.mark.parametrize(
@@ -247,3 +247,86 @@ def test_every_cell_under_results_is_of_an_experiment_that_ships():
     assert cells
     for path in cells:
         assert (path.parent.name, json.loads(path.read_text())["fingerprint"]) in shipped, path
+
+
+def test_a_task_is_named_or_has_settings_and_is_categories_otherwise(written):
+    path = written(CNN)
+    plain = experiment.read_one(path)
+    assert plain.task.name == "categories"
+    assert experiment.read_one(path, ("task=categories",)).fingerprint == plain.fingerprint
+    three = experiment.read_one(path, ("task=dimensions",))
+    assert three.task.names == ("valence", "arousal", "dominance")
+    assert three.fingerprint != plain.fingerprint
+    one = experiment.read_one(path, ("task={name: dimensions, names: [arousal]}",))
+    assert one.fingerprint not in (plain.fingerprint, three.fingerprint)
+    assert experiment.from_config(one.config, source="config") == one
+    with pytest.raises(ConfigError, match="task: unknown setting 'name_'; did you mean 'name'"):
+        experiment.read_one(path, ("task={name: dimensions, name_: x}",))
+    with pytest.raises(ConfigError, match="task: expected settings such as `name: categories`, got 3"):
+        experiment.read_one(path, ("task=3",))
+
+
+# Averages
+
+AVERAGE = {
+    "corpus": "emodb",
+    "protocol": ["emodb-loso10", "emodb-random80"],
+    "seeds": [0, 1],
+    "rows": {
+        "both": {"average": ["voice", "words"], "seeds": [1]},
+        "voice": {"model": "cnn", "training": {"epochs": 60}},
+        "words": {"model": "bert", "training": {"epochs": 4}},
+    },
+}
+
+
+def averaging(tmp_path: Path, **rows) -> Path:
+    path = tmp_path / "average.yaml"
+    path.write_text(yaml.safe_dump({**AVERAGE, "rows": {**AVERAGE["rows"], **rows}}))
+    return path
+
+
+def test_an_average_knows_its_rows_under_each_protocol(tmp_path):
+    read = experiment.read(averaging(tmp_path))
+    assert [(each.name, each.protocol) for each in read[::3]] == [("both", "emodb-loso10"), ("both", "emodb-random80")]
+    for both, voice, words in (read[:3], read[3:]):
+        assert both.average == (voice, words)
+        assert both.model.name == "late_fusion"
+        assert both.model.of == (voice.model, words.model)
+        assert both.model.hears_words
+        again = experiment.from_config(json.loads(json.dumps(both.config)), source="test")
+        assert (again, again.fingerprint) == (both, both.fingerprint)
+    assert len({each.fingerprint for each in read}) == 6
+    assert experiment.read_one(averaging(tmp_path), ("protocol=emodb-loso10",), row="both") == read[0]
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        (
+            {"both": {"average": ["voice", "wrods"]}},
+            "average: no row is called 'wrods'; the rows are both, voice, words",
+        ),
+        ({"both": {"average": ["voice"]}}, "average: expected ids of two rows or more of the same file, got "),
+        ({"both": {"average": "voice"}}, "average: expected ids of two rows or more of the same file, got 'voice'"),
+        ({"more": {"average": ["both", "voice"]}}, "average: both is an average itself"),
+        ({"both": {"model": "late_fusion"}}, "late_fusion is not trained; name the rows that it averages"),
+        ({"both": {"average": ["voice", "words"], "seeds": [0, 7]}}, "average: voice has no seed 7"),
+        (
+            {"both": {"average": ["voice", "words"], "task": {"class_weights": "balanced"}}},
+            "average: voice has another corpus, protocol or task",
+        ),
+        (
+            {"both": {"average": ["voice", "words"], "choose": {"grid": {"training.epochs": [1]}}}},
+            "an average has nothing to choose",
+        ),
+    ],
+)
+def test_averages_that_cannot_be_are_refused(rows, words, tmp_path):
+    with pytest.raises(ConfigError, match=words):
+        experiment.read(averaging(tmp_path, **rows))
+
+
+def test_a_row_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="no row is called 'all'; the rows are both, voice, words"):
+        experiment.read_one(averaging(tmp_path), ("protocol=emodb-loso10",), row="all")

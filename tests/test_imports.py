@@ -25,9 +25,10 @@ MAY_IMPORT = {
     "resources": {"errors"},
     "audio": {"errors"},
     "config": {"errors"},
+    "asr": {"audio", "errors"},
     "device": {"errors"},
     "hub": {"errors"},
-    "cards": {"config"},
+    "cards": {"config", "labels"},
     "fingerprint": {"audio"},
     "statistics": {"metrics"},
     "scores": {"errors", "metrics", "statistics"},
@@ -43,25 +44,27 @@ MAY_IMPORT = {
     "pretrained": {"errors", "hub"},
     "encoders": {"batch", "config", "errors", "frontend", "hub", "layers", "pretrained"},
     "models": {"batch", "config", "encoders", "errors", "frontend", "layers", "pretrained"},
-    "tasks": {"batch", "config", "errors", "metrics"},
+    "tasks": {"batch", "config", "errors", "labels", "metrics"},
     "checkpoint": BOTTOM | {"models", "tasks"},
     "corpora": {"audio", "errors", "labels", "tables"},
     "protocol": {"corpora", "errors", "files", "splits"},
-    "verification": {"changes", "corpora", "errors", "experiment", "protocol", "scores"},
+    "verification": {"changes", "corpora", "errors", "experiment", "labels", "protocol", "scores"},
     "pretraining": BOTTOM
     | {"cards", "checkpoint", "corpora", "dataset", "models", "pretrained", "provenance", "report", "tasks"}
     | {"runs", "training"},
     "panns": BOTTOM | {"checkpoint", "encoders", "frontend", "models"},
-    "recognizer": BOTTOM | {"checkpoint", "corpora", "models", "pretrained", "tasks"},
+    "recognizer": BOTTOM | {"asr", "checkpoint", "corpora", "models", "pretrained", "tasks"},
     "audit": {"bench", "corpora", "dataset", "errors", "fingerprint", "protocol", "splits", "tables"},
     "dataset": BOTTOM | {"cache", "corpora", "models", "tasks"},
-    "training": BOTTOM | {"augment", "dataset", "frontend", "models", "tasks"},
+    "optimizers": set(),
+    "training": BOTTOM | {"augment", "dataset", "frontend", "models", "optimizers", "tasks"},
     "experiment": BOTTOM | {"models", "tasks", "training"},
     "bench": BOTTOM | {"cache", "corpora", "dataset", "experiment", "models", "tasks", "training"},
-    "cells": BOTTOM | {"bench", "cache", "corpora", "dataset", "experiment", "protocol", "provenance"},
+    "cells": BOTTOM | {"bench", "cache", "corpora", "dataset", "experiment", "protocol", "provenance", "scores"},
     "evaluation": BOTTOM
     | {"cache", "cells", "changes", "corpora", "dataset", "experiment", "provenance", "report", "scores"},
-    "runs": BOTTOM | {"bench", "cache", "cards", "checkpoint", "corpora", "dataset", "experiment", "provenance"},
+    "runs": BOTTOM
+    | {"bench", "cache", "cards", "checkpoint", "corpora", "dataset", "experiment", "models", "provenance"},
 }
 ABOVE_ALL = {"", "cli", "__main__"}  # the package itself, which loads its names when they are used, and the commands
 

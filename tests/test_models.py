@@ -10,18 +10,24 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
+from tokenizers.implementations import BertWordPieceTokenizer
 from torch import Tensor, nn
 
 from affetto import models, pretrained
 from affetto.batch import Padded, pad
+from affetto.encoders.text_bert import Tokens
 from affetto.errors import ConfigError
-from affetto.models import SpeechModel
+from affetto.models import SpeechModel, sense
 
 CLASSES = 7
 LENGTHS = (5_000, 400, 40_000, 16_000)
 
+LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789',!"
+PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *LETTERS, *(f"##{letter}" for letter in LETTERS)]
+TOKENIZER = BertWordPieceTokenizer(vocab={piece: i for i, piece in enumerate(PIECES)}).to_str().encode()
 TINY_WHISPER = {"name": "whisper", "outputs": [1, 2], "width": 32, "heads": 2, "inner": 64}
 TINY_BERT = {"name": "speech_bert", "preset": None, "width": 32, "layers": 2, "heads": 2}
+TINY_TEXT = {"width": 32, "layers": 2, "heads": 2, "inner": 64, "positions": 64, "max_tokens": 48}
 TINY_FUSION = {"name": "fusion_convbert", "width": 24, "layers": 2, "heads": 3}
 TINY_TRANSFORMER = {"name": "speech_bert", "width": 24, "layers": 2, "heads": 3}
 SMALL = {
@@ -34,6 +40,14 @@ SMALL = {
         "cells": 8,
         "dense": 16,
         "dropout": 0.1,
+    },
+    "bert first": {"name": "bert", "encoder": {**TINY_TEXT, "trainable": True}, "pooling": "first"},
+    "bert small": {"name": "bert", "encoder": TINY_TEXT},
+    "bert trainable": {"name": "bert", "encoder": {**TINY_TEXT, "trainable": True}},
+    "bert without special tokens": {
+        "name": "bert",
+        "encoder": {**TINY_TEXT, "trainable": True, "special_tokens": False},
+        "dropout": 0.0,
     },
     "cnn mockingjay": {"name": "cnn", "front_end": "mockingjay160", "dense": 16, "swish": "trainable"},
     "cnn small": {"name": "cnn", "dense": 16, "dropout": 0.1},
@@ -49,6 +63,15 @@ SMALL = {
     },
     "fusion_convbert whisper frozen": {**TINY_FUSION, "encoder": TINY_WHISPER},
     "fusion_convbert whisper trainable": {**TINY_FUSION, "encoder": {**TINY_WHISPER, "trainable": True}},
+    "late_fusion dimensions": {
+        "name": "late_fusion",
+        "of": [{"name": "cnn", "dense": 16}, {"name": "bert", "encoder": {**TINY_TEXT, "trainable": True}}],
+        "gives": "dimensions",
+    },
+    "late_fusion probabilities": {
+        "name": "late_fusion",
+        "of": [{"name": "bert", "encoder": TINY_TEXT}, {"name": "linear_probe", "encoder": TINY_WHISPER}],
+    },
     "linear_probe small": {"name": "linear_probe", "encoder": TINY_WHISPER},
     "speech_bert frozen": {**TINY_TRANSFORMER, "encoder": {**TINY_BERT, "trainable": False}},
     "speech_bert small": {**TINY_TRANSFORMER, "encoder": TINY_BERT},
@@ -63,8 +86,12 @@ def create(variant: str, *, seed: int = 0) -> SpeechModel:
     content = VARIANTS[variant]
     info = models.get(content["name"])
     model = info.create(models.parse_settings(content, source="test"), CLASSES)
-    classifier = model.get_submodule("classifier")
-    nn.init.normal_(classifier.weight, std=0.2)
+    for module in model.streams.modules():
+        if isinstance(module, Tokens):
+            module.read(TOKENIZER)
+    for name, module in model.named_modules():
+        if name.endswith("classifier"):
+            nn.init.normal_(module.weight, std=0.2)
     return model.eval()
 
 
@@ -75,8 +102,19 @@ def waveform(n_samples: int, *, seed: int = 0) -> Tensor:
     return 0.1 * torch.randn(n_samples, generator=torch.Generator().manual_seed(seed + n_samples))
 
 
+def words(*lengths: int) -> list[str]:
+    """What is said in clips of these lengths; in the shortest nothing."""
+    said = {400: "", 5_000: "Good morning!", 16_000: "Why, I never knew", 40_000: "to be or not to be, that is it"}
+    return [said.get(length, f"some {length} words") for length in lengths or LENGTHS]
+
+
 def clips(*lengths: int) -> list[Tensor]:
     return [waveform(length) for length in lengths or LENGTHS]
+
+
+def listen(model: SpeechModel, *lengths: int) -> Tensor:
+    """Logits of clips of these lengths with their words."""
+    return model.listen(pad(clips(*lengths)), words(*lengths))
 
 
 def test_names_are_sorted_and_lead_to_what_can_be_said_of_each():
@@ -92,19 +130,19 @@ def test_names_are_sorted_and_lead_to_what_can_be_said_of_each():
 @every_variant
 def test_logits_have_a_row_a_clip_and_a_column_a_class(variant):
     model = built(variant)
-    logits = model.listen(pad(clips()))
+    logits = listen(model)
     assert logits.shape == (len(LENGTHS), CLASSES)
     assert logits.dtype == torch.float32
     assert logits.isfinite().all()
     assert len({tuple(row) for row in logits.tolist()}) == len(LENGTHS)  # it does hear them
-    assert model.listen(pad([waveform(16_000)])).shape == (1, CLASSES)
+    assert listen(model, 16_000).shape == (1, CLASSES)
 
 
 @torch.inference_mode()
 @every_variant
 def test_streams_have_the_width_that_they_state(variant):
     for stream in built(variant).streams.values():
-        features = stream(pad(clips(5_000, 400)))
+        features = stream(words(5_000, 400) if sense(stream) == "words" else pad(clips(5_000, 400)))
         assert features.values.shape[2] == stream.width
         assert not features.values[~features.mask].any()
 
@@ -113,7 +151,7 @@ def test_streams_have_the_width_that_they_state(variant):
 def test_every_trainable_parameter_gets_a_gradient_and_nothing_frozen_does(variant):
     model = create(variant).train()
     targets = torch.arange(len(LENGTHS))
-    F.cross_entropy(model.listen(pad(clips())), targets).backward()
+    F.cross_entropy(listen(model), targets).backward()
     assert any(parameter.requires_grad for parameter in model.parameters())
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
@@ -138,8 +176,8 @@ def test_streams_hold_nothing_to_train(variant):
 @every_variant
 def test_a_clip_in_a_batch_is_answered_as_it_is_alone(variant):
     model = built(variant)
-    alone = torch.cat([model.listen(pad([clip])) for clip in clips()])
-    torch.testing.assert_close(model.listen(pad(clips())), alone, atol=1e-5, rtol=1e-5)
+    alone = torch.cat([listen(model, length) for length in LENGTHS])
+    torch.testing.assert_close(listen(model), alone, atol=1e-5, rtol=1e-5)
 
 
 @torch.inference_mode()
@@ -147,10 +185,10 @@ def test_a_clip_in_a_batch_is_answered_as_it_is_alone(variant):
 def test_a_clip_in_a_batch_is_answered_as_it_is_alone_in_bf16(variant):
     model = built(variant)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        alone = torch.cat([model.listen(pad([clip])) for clip in clips()])
-        together = model.listen(pad(clips()))
+        alone = torch.cat([listen(model, length) for length in LENGTHS])
+        together = listen(model)
     assert together.dtype == torch.float32
-    exact = model.listen(pad(clips())).softmax(dim=-1)
+    exact = listen(model).softmax(dim=-1)
     for logits in (alone, together):
         probabilities = logits.softmax(dim=-1)
         torch.testing.assert_close(probabilities, exact, atol=0.02, rtol=0)
@@ -162,8 +200,8 @@ def test_a_clip_in_a_batch_is_answered_as_it_is_alone_in_bf16(variant):
 @given(variant=st.sampled_from(sorted(SMALL)), length=st.integers(400, 12_000), more=st.integers(1, 12_000))
 def test_more_padding_gives_the_same_answer(variant, length, more):
     model, clip = built(variant), waveform(length)[None]
-    alone = model.listen(Padded(clip, torch.tensor([length])))
-    padded = model.listen(Padded(F.pad(clip, (0, more)), torch.tensor([length])))
+    alone = model.listen(Padded(clip, torch.tensor([length])), words(length))
+    padded = model.listen(Padded(F.pad(clip, (0, more)), torch.tensor([length])), words(length))
     torch.testing.assert_close(padded, alone, atol=1e-5, rtol=1e-5)
 
 
@@ -171,13 +209,15 @@ def test_more_padding_gives_the_same_answer(variant, length, more):
 @every_variant
 def test_a_saved_model_gives_the_same_answer(variant, tmp_path):
     model = create(variant)
-    model.fit_normalisation([{name: stream(pad(clips())) for name, stream in model.streams.items()}])
-    save_file(model.state_dict(), tmp_path / "model.safetensors")
+    given = {"sound": pad(clips()), "words": words()}
+    model.fit_normalisation([{name: stream(given[sense(stream)]) for name, stream in model.streams.items()}])
+    weights = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+    save_file(weights, tmp_path / "model.safetensors")
     again = create(variant, seed=1)
-    before = again.listen(pad(clips(5_000)))
+    before = listen(again, 5_000)
     again.load_state_dict(load_file(tmp_path / "model.safetensors"))
-    answer = model.listen(pad(clips(5_000)))
-    assert torch.equal(again.listen(pad(clips(5_000))), answer)
+    answer = listen(model, 5_000)
+    assert torch.equal(listen(again, 5_000), answer)
     assert not torch.equal(before, answer)
 
 
@@ -185,10 +225,23 @@ def test_a_saved_model_gives_the_same_answer(variant, tmp_path):
 @every_variant
 def test_evaluation_is_the_same_every_time_and_not_what_training_is_with_dropout(variant):
     model = create(variant)
-    assert torch.equal(model.listen(pad(clips(5_000))), model.listen(pad(clips(5_000))))
+    assert torch.equal(listen(model, 5_000), listen(model, 5_000))
     drops = any(module.p for module in model.modules() if isinstance(module, nn.Dropout))
     model.train()
-    assert torch.equal(model.listen(pad(clips(5_000))), model.listen(pad(clips(5_000)))) is not drops
+    assert torch.equal(listen(model, 5_000), listen(model, 5_000)) is not drops
+
+
+@every_variant
+def test_a_model_is_given_what_its_settings_say(variant):
+    assert models.parse_settings(VARIANTS[variant], source="test").hears_words == ("words" in built(variant).senses)
+
+
+@torch.inference_mode()
+@every_variant
+def test_a_model_that_hears_words_listens_to_them(variant):
+    model = built(variant)
+    others = listen(model, 16_000) - model.listen(pad(clips(16_000)), ["Because it rained"])
+    assert others.any() == ("words" in model.senses)
 
 
 @every_variant
@@ -199,7 +252,7 @@ def test_settings_in_full_rebuild_the_same_settings(variant):
 
 def test_a_model_that_does_not_exist_is_refused_with_the_nearest_and_all_names():
     for name, words in {
-        "cnnn": "no model is called 'cnnn'; the models are acrnn, cnn, .*linear_probe.*; did you mean 'cnn'\\?",
+        "cnnn": "no model is called 'cnnn'; the models are acrnn, .*cnn, .*linear_probe.*; did you mean 'cnn'\\?",
         "resnet": "no model is called 'resnet'; the models are acrnn, ",
     }.items():
         with pytest.raises(ConfigError, match=words):
@@ -276,6 +329,31 @@ def n_parameters(module: nn.Module) -> int:
 def test_sizes_that_do_not_fit_are_refused(content, words):
     with pytest.raises(ConfigError, match=words):
         models.parse_settings(content, source="test")
+
+
+# late_fusion
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("variant", ["late_fusion dimensions", "late_fusion probabilities"])
+def test_late_fusion_is_the_mean_of_what_its_models_answer(variant):
+    settings = models.parse_settings(VARIANTS[variant], source="test")
+    trained = []
+    for seed, each in enumerate(settings.of, start=5):
+        torch.manual_seed(seed)
+        model = models.get(each.name).create(each, CLASSES).eval()
+        for tokens in (module for module in model.streams.modules() if isinstance(module, Tokens)):
+            tokens.read(TOKENIZER)
+        nn.init.normal_(model.classifier.weight, std=0.2)
+        trained.append(model)
+    fused = create(variant)
+    fused.take(trained)
+    answers = [listen(model) for model in trained]
+    if settings.gives == "dimensions":
+        torch.testing.assert_close(listen(fused), sum(answers) / 2, atol=1e-6, rtol=0)
+    else:
+        mean = sum(answer.softmax(dim=1) for answer in answers) / 2
+        torch.testing.assert_close(listen(fused).softmax(dim=1), mean, atol=1e-6, rtol=0)
 
 
 # acrnn

@@ -6,8 +6,22 @@ import pandas as pd
 import pytest
 import soundfile
 import soxr
+import torch
 
-from affetto import AudioError, CheckpointError, ConfigError, Prediction, Recognizer, corpora, pretrained, recognizer
+from affetto import (
+    AudioError,
+    CheckpointError,
+    ConfigError,
+    Prediction,
+    Recognizer,
+    audio,
+    corpora,
+    models,
+    pretrained,
+    recognizer,
+)
+from affetto.checkpoint import Checkpoint
+from affetto.tasks import Categories
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 CLIPS = sorted(SAMPLES.glob("*.wav"))
@@ -208,6 +222,75 @@ def test_utterances_of_a_corpus_are_heard_between_their_times(shipped, tmp_path)
     assert distance(part, shipped.predict((samples[8_000:24_000], 16_000))) < 1e-5
     assert isinstance(missing, AudioError)
     assert distance(whole, shipped.predict(CLIPS[4])) < 1e-5
+
+
+# Words
+
+
+@pytest.fixture(scope="module")
+def reader(tiny_bert) -> Checkpoint:
+    """A model that hears words alone, with random weights."""
+    settings = models.parse_settings({"name": "bert", "encoder": tiny_bert}, source="test")
+    torch.manual_seed(0)
+    model = models.get("bert").create(settings, 3)
+    model.load_pretrained()
+    return Checkpoint(model.eval(), settings, Categories(("anger", "fear", "joy")), {"name": "reader"})
+
+
+class Parrot:
+    """An ASR that says how long a recording is."""
+
+    name = "parrot"
+
+    def transcribe(self, waveform) -> str:
+        return f"about {len(waveform)} samples"
+
+
+def test_words_that_are_given_are_heard(reader):
+    listener = Recognizer(reader, device="cpu", precision="fp32")
+    glad, sad = (listener.predict(CLIPS[0], words=words) for words in ("how nice", "oh dear, oh dear"))
+    assert distance(glad, sad) > 1e-4
+    assert glad.end == sad.end == pytest.approx(soundfile.info(CLIPS[0]).duration)
+    with torch.inference_mode():
+        expected = reader.model.listen(None, ["how nice"]).softmax(dim=1)[0].tolist()
+    assert list(glad.probabilities.values()) == pytest.approx(expected, abs=1e-6)
+    together = listener.predict_all([CLIPS[0], CLIPS[1]], words=["oh dear, oh dear", "how nice"])
+    assert [distance(a, b) < 1e-6 for a, b in zip(together, (sad, glad), strict=True)] == [True, True]
+
+
+def test_a_recording_without_words_is_an_error_that_says_what_to_give(reader):
+    listener = Recognizer(reader, device="cpu")
+    words = r"has no transcript, and reader hears words; give --transcripts FILE, or --asr MODEL$"
+    with pytest.raises(AudioError, match=f"^{CLIPS[0]}: {words}") as caught:
+        listener.predict(CLIPS[0])
+    assert caught.value.reason == "no_words"
+    with pytest.raises(AudioError, match=f"^<array>: {words}"):
+        listener.predict(pcm())
+    known, unknown, silent = listener.predict_all(CLIPS[:3], words=["well", None, ""])
+    assert isinstance(unknown, AudioError)
+    assert distance(known, silent) > 1e-4
+
+
+def test_an_asr_writes_down_what_is_not_known(reader):
+    listener = Recognizer(reader, device="cpu", precision="fp32", asr=Parrot())
+    samples = len(audio.read(CLIPS[0]).waveform)
+    known, heard = listener.predict_all([CLIPS[0]] * 2, words=["well", None])
+    assert distance(heard, listener.predict(CLIPS[0], words=f"about {samples} samples")) < 1e-6
+    assert distance(known, listener.predict(CLIPS[0], words="well")) < 1e-6
+
+
+def test_a_corpuss_own_words_are_heard_and_need_no_sound(reader, tmp_path):
+    path = tmp_path / "labels.csv"
+    path.write_text("file,emotion,transcript\ngone.wav,joy,how nice\nlost.wav,fear,oh dear\n")
+    listener = Recognizer(reader, device="cpu", precision="fp32")
+    glad, sad = listener.predict_corpus(corpora.read("table", path))
+    assert (glad.file, glad.start, sad.file) == ("gone.wav", 0.0, "lost.wav")
+    assert distance(glad, listener.predict(CLIPS[0], words="how nice")) < 1e-6
+    assert distance(glad, sad) > 1e-4
+
+
+def test_who_hears_no_words_does_not_mind_them(shipped, alone):
+    assert distance(shipped.predict(CLIPS[0], words="anything"), alone[0]) < 1e-6
 
 
 # Where models come from

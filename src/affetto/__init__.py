@@ -4,17 +4,18 @@ The modules, in the order in which a recording passes them:
 
     errors, labels      what can go wrong; what emotions are called
     audio               a file, bytes or an array -> a waveform at 16 kHz
+    asr                 a waveform -> the words in it
     batch               several of different lengths in one tensor
     frontend            waveform -> log-mel frames
     augment             stretches of them, and stripes struck out, in training
-    layers, encoders    the parts of networks: speech BERT, Whisper's first layers, CNN14
+    layers, encoders    the parts of networks: speech BERT, Whisper's first layers, CNN14, BERT on words
     models              the networks, one file each
     tasks               targets, loss, answers: categories, and masked frames
     corpora             folders on disk -> tables of utterances
     protocol, splits    who is train, dev and test; audit and fingerprint find what they have in common
     cache, dataset      features, computed once
     config, experiment  settings
-    training            the loop; pretraining is the same without labels
+    training            the loop, with optimizers; pretraining is the same without labels
     cells, evaluation   every fold and seed of every row, in parallel; results files; changes lists what was tried
     metrics, statistics what a score is, and how much it means
     scores              from predictions to numbers; verification checks them, report shows them

@@ -18,7 +18,7 @@ from affetto.device import Precision
 from affetto.errors import ProtocolError, TrainingError
 from affetto.experiment import Experiment
 from affetto.models.base import SpeechModel
-from affetto.tasks import Categories
+from affetto.tasks import Categories, Recognition
 from affetto.training import History, fit, predict
 
 Division = tuple[Sequence[int], Sequence[int]]
@@ -35,7 +35,7 @@ class Bench:
     Args:
         experiment: what is trained.
         corpus: on what.
-        task: its classes.
+        task: what is asked.
         features: of the whole corpus, cached.
         device, precision: where and in which numbers.
         progress: told of what goes on.
@@ -43,7 +43,7 @@ class Bench:
 
     experiment: Experiment
     corpus: Corpus
-    task: Categories
+    task: Recognition
     features: Features
     device: torch.device
     precision: Precision
@@ -64,8 +64,9 @@ class Bench:
         Raises:
             AudioError: if a clip cannot be heard.
             CheckpointError: if the encoder's weights are not to be had.
+            CorpusError: if the corpus lacks what the task asks for.
         """
-        task = Categories(corpus.categories, experiment.task)
+        task = experiment.task.of(corpus.categories, corpus.dimensions)
         model = create_model(experiment, len(task.labels), seed=0)
         features = Features(
             corpus,
@@ -114,10 +115,15 @@ class Bench:
             model.load_state_dict(history.weights, strict=False)
             yield model, history
 
-    def test(self, model: SpeechModel, rows: Sequence[int]) -> tuple[list[str], torch.Tensor]:
-        """Answers and probabilities of some rows."""
-        probabilities = predict(model, self.task, self.features, rows, device=self.device, precision=self.precision)
-        return self.task.answers(probabilities), probabilities
+    def test(self, model: SpeechModel, rows: Sequence[int]) -> torch.Tensor:
+        """The task's tallies of some rows, (len(rows), labels): probabilities, or ratings."""
+        return predict(model, self.task, self.features, rows, device=self.device, precision=self.precision)
+
+    @property
+    def categories(self) -> Categories:
+        """The task, where it can only be categories: an experiment with a second stage has no other."""
+        assert isinstance(self.task, Categories)
+        return self.task
 
     def narrowed(self, labels: Sequence[str]) -> "Bench":
         """The same features, asked about some of the classes alone; only rows of these may be trained on or tested.
@@ -125,21 +131,17 @@ class Bench:
         Raises:
             CorpusError: if a label is none of the classes.
         """
-        places = self.task.targets(labels).tolist()
+        places = self.categories.places(labels).tolist()
         features = copy.copy(self.features)
         features.targets = torch.full_like(self.features.targets, -1)
         for new, old in enumerate(places):
             features.targets[self.features.targets == old] = new
-        task = Categories(tuple(labels), self.task.settings)
+        task = Categories(tuple(labels), self.categories.settings)
         return replace(self, task=task, features=features)
 
     def of_classes(self, rows: Sequence[int]) -> list[int]:
         """Those of the rows whose emotion is one of the classes."""
         return [row for row in rows if self.features.targets[row] >= 0]
-
-    def truth(self, rows: Sequence[int]) -> list[str]:
-        """The emotions of some rows."""
-        return [self.task.labels[i] for i in self.features.targets[list(rows)].tolist()]
 
     def choose(self, train: Sequence[int], dev: Sequence[int], *, seed: int) -> dict[str, Any]:
         """The best combination of the experiment's grid.
@@ -175,8 +177,7 @@ class Bench:
                 # On dev the epoch is chosen, too: the winner here is the very model that is then tested.
                 dev = outside if choose.validation == "dev" else []
                 [(model, _)] = self.train(candidate, inside, dev, seed=seed)
-                _, tallies = self.test(model, outside)
-                loss, judged = self.task.judge(tallies, self.features.targets[list(outside)])
+                loss, judged = self.task.judge(self.test(model, outside), self.features.targets[list(outside)])
                 scores.append(-loss if choose.by == "loss" else judged[choose.by])
             means.append(float(np.mean(scores)))
             self.progress("choosing", number, len(combinations))
@@ -205,9 +206,9 @@ class Bench:
         return [(sorted(set(rows) - set(part)), part) for part in outside]
 
 
-def create_model(experiment: Experiment, n_classes: int, *, seed: int) -> SpeechModel:
+def create_model(experiment: Experiment, n_labels: int, *, seed: int) -> SpeechModel:
     """A new model of an experiment: random weights from `seed`, its encoder's from where its settings say."""
     torch.manual_seed(seed)
-    model = models.get(experiment.model.name).create(experiment.model, n_classes)
+    model = models.get(experiment.model.name).create(experiment.model, n_labels)
     model.load_pretrained()
     return model

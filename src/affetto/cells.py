@@ -1,5 +1,7 @@
 """Cells: the trainings that an experiment's numbers are made of, one a fold and seed.
 
+Rows that average others (late fusion) have cells without a training, made from those of the others at the end.
+
 A finished cell is a small file, `results/<protocol>/cells/<row>/<fold>-<seed>.json`. The files are the whole state of
 the work: whoever runs the same experiment on the same folder, in other processes or on other machines, takes the cells
 that nobody has taken yet, and whoever is killed loses what it was at. Cells that learn from the same rows, and only
@@ -23,7 +25,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from affetto import metrics, protocol
+from affetto import protocol, scores
 from affetto.bench import Bench
 from affetto.cache import FeatureCache
 from affetto.config import JSON
@@ -61,6 +63,7 @@ class Cell:
         fold: of them.
         seed: of the training.
         path: of its file.
+        words_sha256: hash of the corpus's transcripts; None where the model hears no words.
     """
 
     experiment: Experiment
@@ -68,6 +71,7 @@ class Cell:
     fold: Fold
     seed: int
     path: Path
+    words_sha256: str | None = None
 
     @property
     def fold_sha256(self) -> str:
@@ -93,13 +97,15 @@ class Cell:
         """See that the file holds this cell.
 
         Raises:
-            ConfigError: if it was made with other settings, from another copy of the corpus, or with other folds.
+            ConfigError: if it was made with other settings, from another copy of the corpus, or with other folds or
+            transcripts.
         """
         made = self.read()
         for key, now, what in (
             ("fingerprint", self.experiment.fingerprint, "with other settings than"),
             ("manifest_sha256", self.protocol.definition["manifest_sha256"], "from another copy of the corpus than"),
             ("fold_sha256", self.fold_sha256, "with other folds than"),
+            ("words_sha256", self.words_sha256, "with other transcripts than"),
         ):
             if made.get(key) != now:
                 raise ConfigError(
@@ -145,11 +151,21 @@ class Work:
             for cell in self._cells(experiment, dealt[experiment.protocol, experiment.speaker_statistics])
         )
 
+    @property
+    def trained(self) -> list[Cell]:
+        """Those that take a training."""
+        return [cell for cell in self.cells if cell.experiment.average is None]
+
     def _cells(self, experiment: Experiment, dealt: Protocol) -> Iterator[Cell]:
         folder = self.results / dealt.id / "cells" / experiment.name
         for seed in experiment.seeds:
             for fold in dealt.folds:
-                yield Cell(experiment, dealt, fold, seed, folder / f"{fold.name}-{seed}.json")
+                words = self._words_sha256 if experiment.model.hears_words else None
+                yield Cell(experiment, dealt, fold, seed, folder / f"{fold.name}-{seed}.json", words)
+
+    @cached_property
+    def _words_sha256(self) -> str:
+        return self.corpus.transcripts_sha256()
 
     def bench(self, experiment: Experiment, progress: Progress = no_progress) -> Bench:
         """What the trainings of an experiment share."""
@@ -183,6 +199,7 @@ def finish(work: Work, *, jobs: int, progress: Progress = no_progress) -> None:
             work.bench(experiment, progress)  # features are computed here once, so that the workers find them
         _employ(work, min(jobs, len(missing)), progress)
     _labour(work, progress, wait=True)
+    _average(work)
     _check(work)  # those of others, too
 
 
@@ -207,7 +224,7 @@ def _check(work: Work) -> None:
 
 
 def _missing(work: Work) -> list[Cell]:
-    return [cell for cell in work.cells if not cell.path.exists()]
+    return [cell for cell in work.trained if not cell.path.exists()]
 
 
 def _labour(work: Work, progress: Progress, *, wait: bool, until: float = math.inf) -> bool:
@@ -220,7 +237,7 @@ def _labour(work: Work, progress: Progress, *, wait: bool, until: float = math.i
     while missing := _missing(work):
         if time.monotonic() > until:
             return False
-        progress("cells", len(work.cells) - len(missing), len(work.cells))
+        progress("cells", len(work.trained) - len(missing), len(work.trained))
         if (parent := parent_process()) is not None and not parent.is_alive():
             return True
         for first, *others in _alike(missing):
@@ -236,7 +253,7 @@ def _labour(work: Work, progress: Progress, *, wait: bool, until: float = math.i
             if not wait:
                 return True
             time.sleep(POLL)
-    progress("cells", len(work.cells), len(work.cells))
+    progress("cells", len(work.trained), len(work.trained))
     return True
 
 
@@ -283,7 +300,7 @@ def _employ(work: Work, jobs: int, progress: Progress) -> None:
             time.sleep(POLL)
             missing = len(_missing(work))
             killed, before = 0 if missing < before else killed, missing  # what counts is killed and nothing done
-            progress("cells", len(work.cells) - missing, len(work.cells))
+            progress("cells", len(work.trained) - missing, len(work.trained))
             for worker in [each for each in workers if not each.process.is_alive()]:
                 workers.remove(worker)
                 killed += worker.killed
@@ -373,19 +390,28 @@ def run(bench: Bench, cells: Sequence[Cell]) -> list[JSON]:
         train, devs = (list(cells[0].fold.seen), [[]]) if refit else (train, devs)
     choosing = frozenset(bench.features.heard)
     contents = []
+    scoring = scores.scoring(experiment.task.name, bench.task.labels)
     trained = bench.train(experiment, train, *devs, seed=seed, progress=bench.progress)
     for cell, (model, history), second in zip(cells, trained, _second_stage(bench, cells), strict=True):
         _check_unheard(cell, choosing | history.heard, bench.corpus)
-        _, probabilities = bench.test(model, cell.fold.test)
+        tallies = bench.test(model, cell.fold.test)
         if second is not None:
-            probabilities = bench.task.divide(probabilities, *second)
-        answers = bench.task.answers(probabilities)
-        truth = bench.truth(cell.fold.test)
+            tallies = bench.categories.divide(tallies, *second)
+        records = [
+            {**_index(bench.corpus, row), **truth, **answer}
+            for row, truth, answer in zip(
+                cell.fold.test,
+                bench.task.truth(bench.corpus.table.iloc[list(cell.fold.test)]),
+                bench.task.answer(tallies),
+                strict=True,
+            )
+        ]
         contents.append(
             {
                 "fingerprint": bench.experiment.fingerprint,
                 "manifest_sha256": cell.protocol.definition["manifest_sha256"],
                 "fold_sha256": cell.fold_sha256,
+                **({} if cell.words_sha256 is None else {"words_sha256": cell.words_sha256}),
                 "fold": cell.fold.name,
                 "seed": seed,
                 "n": len(cell.fold.test),
@@ -393,17 +419,9 @@ def run(bench: Bench, cells: Sequence[Cell]) -> list[JSON]:
                 "chosen": chosen,
                 "best_epoch": history.best.epoch,
                 "epochs": len(history.epochs),
-                "dev": history.best.dev or None,
-                "test": metrics.scores(truth, answers),
-                "predictions": [
-                    {
-                        **_index(bench.corpus, row),
-                        "truth": t,
-                        "prediction": p,
-                        "probabilities": [round(x, 5) for x in q.tolist()],
-                    }
-                    for row, t, p, q in zip(cell.fold.test, truth, answers, probabilities, strict=True)
-                ],
+                "dev": scores.plain(history.best.dev) or None,
+                "test": scores.plain(scoring.of(pd.DataFrame(map(scoring.flat, records)))),
+                "predictions": records,
             }
         )
     seconds = round((time.perf_counter() - started) / len(cells), 1)
@@ -425,8 +443,56 @@ def _second_stage(bench: Bench, cells: Sequence[Cell]) -> list[tuple[Tensor, tup
     answers: list[tuple[Tensor, tuple[str, ...]] | None] = []
     for cell, (model, history) in zip(cells, trained, strict=True):
         _check_unheard(cell, history.heard, bench.corpus)
-        answers.append((narrow.test(model, cell.fold.test)[1], stage.labels))
+        answers.append((narrow.test(model, cell.fold.test), stage.labels))
     return answers
+
+
+def _average(work: Work) -> None:
+    """Make the cells of rows that average others from the cells of these."""
+    for cell in work.cells:
+        if cell.experiment.average is None or cell.path.exists():
+            continue
+        cell.path.parent.mkdir(parents=True, exist_ok=True)
+        averaged = [_of(each, cell, work).read() for each in cell.experiment.average]
+        origin = {key: "; ".join(sorted({each[key] for each in averaged if each[key]})) or None for key in work.origin}
+        write_whole(cell.path, json_bytes({**_fuse(cell, averaged, work), **origin}))
+
+
+def _of(experiment: Experiment, cell: Cell, work: Work) -> Cell:
+    """The cell of another row with the same fold and seed.
+
+    Raises:
+        ConfigError: if that row is not part of the work.
+    """
+    for other in work.cells:
+        same = (other.protocol.id, other.fold.name, other.seed) == (cell.protocol.id, cell.fold.name, cell.seed)
+        if same and other.experiment == experiment:
+            return other
+    raise ConfigError(f"{cell.experiment.name}: averages {experiment.name}, which is not among the rows to run")
+
+
+def _fuse(cell: Cell, averaged: Sequence[JSON], work: Work) -> JSON:
+    """What the cell of an average holds: the mean of what others answered to the same clips."""
+    task = cell.experiment.task.of(work.corpus.categories, work.corpus.dimensions)
+    scoring = scores.scoring(cell.experiment.task.name, task.labels)
+    heard = [[scoring.flat(record) for record in each["predictions"]] for each in averaged]
+    tallies = torch.tensor([[[flat[label] for label in task.labels] for flat in each] for each in heard]).mean(dim=0)
+    records = [
+        {**record, **answer} for record, answer in zip(averaged[0]["predictions"], task.answer(tallies), strict=True)
+    ]
+    return {
+        **averaged[0],
+        "fingerprint": cell.experiment.fingerprint,
+        **({} if cell.words_sha256 is None else {"words_sha256": cell.words_sha256}),
+        "n_train": max(each["n_train"] for each in averaged),
+        "chosen": None,
+        "best_epoch": None,
+        "epochs": None,
+        "dev": None,
+        "test": scores.plain(scoring.of(pd.DataFrame(map(scoring.flat, records)))),
+        "predictions": records,
+        "seconds": round(sum(each["seconds"] for each in averaged), 1),
+    }
 
 
 def _check_unheard(cell: Cell, heard: frozenset[int], corpus: Corpus) -> None:

@@ -1,20 +1,22 @@
 """A trained model as a folder, from which it can rebuild itself and prove that it still hears the same.
 
-    config.json         format, model and settings (front end included), labels, audio road, provenance
+    config.json         format, model and settings (front end included), labels, scales, audio road, provenance
     model.safetensors   all weights, those of a frozen encoder included
-    golden.safetensors  a waveform and the probabilities that the model gave for it, checked at every load
+    golden.safetensors  a waveform, for models that hear words a sentence, and the probabilities, or ratings, that the
+                        model gave for it, checked at every load
     README.md           the model card
 
 Loading reads numbers and text and never executes anything.
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
@@ -23,17 +25,19 @@ from torch import Tensor
 from affetto import __version__, audio, models
 from affetto.batch import pad
 from affetto.config import JSON
-from affetto.errors import CheckpointError, ConfigError
+from affetto.errors import CheckpointError, ConfigError, CorpusError
 from affetto.hub import fetch
 from affetto.models.base import SpeechModel
-from affetto.tasks import Categories, CategoriesSettings
+from affetto.tasks import Recognition, parse_settings
 
 FORMAT = 1
 """Of the folder; raised when an older program could not read a newer folder."""
 AUDIO: JSON = {"sample_rate": audio.SAMPLE_RATE, "resampler": audio.RESAMPLER}
 """How a model's audio was read; it must not be read otherwise later."""
 GOLDEN_TOLERANCE = 1e-3
-"""Largest difference from the golden probabilities: room for other processors, none for other weights."""
+"""Largest difference from the golden answers: room for other processors, none for other weights."""
+GOLDEN_WORDS = "What a lovely surprise, I had not hoped to see you here so soon!"
+"""Said in the golden waveform, as far as models are told."""
 
 
 @dataclass(frozen=True)
@@ -43,14 +47,14 @@ class Checkpoint:
     Args:
         model: in evaluation mode.
         settings: of the model, in full.
-        task: its classes.
+        task: what it was asked, and what its outputs are called.
         provenance: what it was trained on and how, for people; plain JSON.
         card: the model card, Markdown.
     """
 
     model: SpeechModel
     settings: models.ModelSettings
-    task: Categories
+    task: Recognition
     provenance: JSON
     card: str = ""
 
@@ -59,11 +63,30 @@ class Checkpoint:
         """Its row id in results."""
         return str(self.provenance.get("name", "unnamed"))
 
-    def probabilities(self, waveforms: list[audio.Waveform], device: torch.device | str = "cpu") -> Tensor:
-        """(len(waveforms), K), on the CPU, in the precision of the context."""
-        padded = pad([torch.from_numpy(waveform) for waveform in waveforms]).to(device)
+    def answers(
+        self,
+        waveforms: Sequence[audio.Waveform],
+        words: Sequence[str] | None = None,
+        *,
+        device: torch.device | str = "cpu",
+    ) -> Tensor:
+        """Probabilities or ratings, (clips, labels), on the CPU, in the precision of the context.
+
+        Args:
+            waveforms: of the clips; not looked at by a model that hears words alone.
+            words: what is said in each; None does for a model that hears no words.
+            device: where the model is.
+        """
+        padded = None
+        if "sound" in self.model.senses:
+            padded = pad([torch.from_numpy(waveform) for waveform in waveforms]).to(device)
         with torch.inference_mode():
-            return self.task.decode(self.model.listen(padded)).cpu()
+            return self.task.decode(self.model.listen(padded, words)).cpu()
+
+    def golden_answer(self, golden: dict[str, Tensor]) -> Tensor:
+        """What it gives for the golden waveform and words, (1, labels)."""
+        words = [bytes(golden["words"].tolist()).decode()] if "words" in golden else None
+        return self.answers([golden["waveform"].numpy()], words)
 
 
 def golden_waveform() -> Tensor:
@@ -83,23 +106,27 @@ def save(checkpoint: Checkpoint, folder: Path, *, half_encoder: bool = True) -> 
     """
     folder.mkdir(parents=True, exist_ok=True)
     checkpoint.model.to("cpu").eval()
+    scales = checkpoint.task.scales
     config = {
         "format": FORMAT,
         "affetto": __version__,
         "model": checkpoint.settings.model_dump(mode="json"),
         "task": checkpoint.task.settings.model_dump(mode="json"),
         "labels": list(checkpoint.task.labels),
+        **({"scales": {name: list(ends) for name, ends in scales.items()}} if scales else {}),
         "audio": AUDIO,
         "provenance": checkpoint.provenance,
     }
     weights = {
-        name: (tensor.half() if half_encoder and name.startswith("streams.") else tensor).contiguous()
+        name: (tensor.half() if half_encoder and _is_frozen(name, tensor) else tensor).contiguous()
         for name, tensor in checkpoint.model.state_dict().items()
     }
     # The golden answer is that of the weights as stored.
     stored = replace(checkpoint, model=_build(config, weights))
-    waveform = golden_waveform()
-    golden = {"waveform": waveform, "probabilities": stored.probabilities([waveform.numpy()])}
+    golden = {"waveform": golden_waveform()}
+    if "words" in checkpoint.model.senses:
+        golden["words"] = torch.from_numpy(np.frombuffer(GOLDEN_WORDS.encode(), np.uint8).copy())
+    golden[checkpoint.task.gives] = stored.golden_answer(golden)
     write(folder, config, weights, golden, checkpoint.card)
 
 
@@ -133,19 +160,21 @@ def load(source: str | Path) -> Checkpoint:
         raise CheckpointError(f"{source}: a safetensors file is damaged ({error})") from error
     try:
         model = _build(config, weights)
-        task = Categories(tuple(config["labels"]), CategoriesSettings.model_validate(config["task"]))
+        asked = parse_settings(config["task"], source=f"{source}: config.json")
+        scales = {name: (low, high) for name, (low, high) in config.get("scales", {}).items()}
+        task = asked.of(config["labels"], scales)
         settings = models.parse_settings(config["model"], source=f"{source}: config.json")
         checkpoint = Checkpoint(model, settings, task, config["provenance"], card(source))
         heard = config["audio"]
-    except (KeyError, TypeError, ValidationError, ConfigError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, CorpusError, ConfigError) as error:
         raise CheckpointError(f"{source}: config.json does not describe a model ({_first_line(error)})") from error
     except RuntimeError as error:
         raise CheckpointError(f"{source}: the weights do not fit config.json ({_first_line(error)})") from error
     if heard != AUDIO:
         raise CheckpointError(f"{source}: was trained on audio read as {heard}; this affetto reads {AUDIO}")
-    if set(golden) != {"waveform", "probabilities"}:
-        raise CheckpointError(f"{source}: golden.safetensors does not hold a waveform and its probabilities")
-    difference = _difference(checkpoint.probabilities([golden["waveform"].numpy()]), golden["probabilities"])
+    if set(golden) != {"waveform", task.gives, *(["words"] if "words" in model.senses else [])}:
+        raise CheckpointError(f"{source}: golden.safetensors does not hold a waveform and its {task.gives}")
+    difference = _difference(checkpoint.golden_answer(golden), golden[task.gives])
     if not difference <= GOLDEN_TOLERANCE:
         raise CheckpointError(
             f"{source}: does not give its golden answer (off by {difference:.3g}, at most {GOLDEN_TOLERANCE} allowed): "
@@ -196,8 +225,15 @@ def _read_config(source: str | Path) -> JSON:
 def _build(config: JSON, weights: dict[str, Tensor]) -> SpeechModel:
     settings = models.parse_settings(config["model"], source="config.json")
     model = models.get(config["model"]["name"]).create(settings, len(config["labels"]))
-    model.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
+    model.load_state_dict(
+        {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in weights.items()}
+    )
     return model.eval()
+
+
+def _is_frozen(name: str, tensor: Tensor) -> bool:
+    """Whether a tensor of a model is a weight of a frozen encoder (and no tokenizer's file, which is bytes)."""
+    return name.startswith("streams.") and tensor.is_floating_point()
 
 
 def _difference(got: Tensor, expected: Tensor) -> float:

@@ -3,6 +3,7 @@
 import copy
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Protocol
 
 import pandas as pd
@@ -15,8 +16,8 @@ from affetto.cache import FeatureCache
 from affetto.corpora.base import Corpus
 from affetto.device import Precision, autocast, use_bf16
 from affetto.errors import CorpusError
-from affetto.models.base import SpeechModel
-from affetto.tasks import Categories
+from affetto.models.base import Sense, SpeechModel, sense
+from affetto.tasks import Recognition
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how many are done, and how many there are."""
@@ -37,7 +38,7 @@ class Data(Protocol):
     lengths: list[int]
     """Frames of each row, of its longest stream."""
     targets: Tensor
-    """What the task asks for of each row, (n,)."""
+    """What the task asks for of each row, (n,) or (n, D)."""
     heard: set[int]
     """Rows whose features were asked for; whoever wants to know what a training touched empties it first."""
 
@@ -48,6 +49,9 @@ class Data(Protocol):
 
 class Features:
     """Features and targets of a corpus's utterances, read from the cache as they are needed.
+
+    Sound is opened only where the model hears sound. An utterance whose transcript is empty or missing is one in which
+    nothing was said: a model that hears words is given "".
 
     Args:
         corpus: whose utterances.
@@ -61,14 +65,15 @@ class Features:
 
     Raises:
         AudioError: if a clip cannot be heard.
-        CorpusError: if an emotion is not one of the task's classes.
+        CorpusError: if an emotion is not one of the task's classes, a rating that it asks for is missing, or the model
+            hears words and there are none.
     """
 
     def __init__(
         self,
         corpus: Corpus,
         model: SpeechModel,
-        task: Categories,
+        task: Recognition,
         *,
         cache: FeatureCache,
         device: torch.device,
@@ -78,14 +83,15 @@ class Features:
     ) -> None:
         self.corpus = corpus
         self.heard: set[int] = set()
-        self.targets = task.targets(corpus.table["emotion"].tolist())
+        self.targets = task.targets(corpus.table)
         self.cache = cache
         dtype = "bf16" if use_bf16(device, precision) else "fp32"
         self._fingerprints = {
             name: f"{stream.fingerprint} {dtype} {audio.RESAMPLER} v{FEATURES_VERSION}"
             for name, stream in model.streams.items()
         }
-        self._keys = _content_keys(corpus)
+        self._senses = {name: sense(stream) for name, stream in model.streams.items()}
+        self._keys = {each: _content_keys(corpus, each) for each in model.senses}
         self._memory: dict[tuple[int, str], Tensor] = {}
         self._memory_bytes = 0
         self._baselines: dict[tuple[str, str], tuple[Tensor, Tensor]] = {}
@@ -101,10 +107,10 @@ class Features:
         """What a stream made of an utterance, (T, D)."""
         features = self._find(row, stream)
         if features is None:
-            path = self.cache.path(self._fingerprints[stream], self._keys[row])
+            path = self._path(row, stream)
             raise RuntimeError(f"{path} vanished from the cache while it was in use")
         self.heard.add(row)
-        if self._baselines:
+        if self._baselines and self._senses[stream] == "sound":  # a speaker has a voice, and no words of their own
             mean, deviation = self._baselines[self.corpus.table["speaker"].iloc[row], stream]
             features = (features - mean) / deviation
         return features
@@ -121,18 +127,25 @@ class Features:
             raise CorpusError(f"{self.corpus.name}: statistics by speaker need a speaker in every row")
         baselines = {}
         for speaker, rows in speakers.reset_index(drop=True).groupby(speakers.to_numpy()).groups.items():
-            for stream in self._fingerprints:
+            for stream in (name for name, heard in self._senses.items() if heard == "sound"):
                 frames = torch.cat([self.get(int(row), stream) for row in rows])
                 deviation = frames.std(0, correction=min(1, len(frames) - 1))  # of a single frame: 0
                 baselines[str(speaker), stream] = (frames.mean(0), deviation.clamp(min=1e-5))
         return baselines
+
+    def _key(self, row: int, stream: str) -> str:
+        """What a stream's feature of an utterance depends on beside the stream."""
+        return self._keys[self._senses[stream]][row]
+
+    def _path(self, row: int, stream: str) -> Path:
+        return self.cache.path(self._fingerprints[stream], self._key(row, stream))
 
     def _find(self, row: int, stream: str) -> Tensor | None:
         """The same, from memory or from the cache; None if the cache has none that can be read."""
         held = self._memory.get((row, stream))
         if held is not None:
             return held
-        features = self.cache.load(self.cache.path(self._fingerprints[stream], self._keys[row]))
+        features = self.cache.load(self._path(row, stream))
         if features is None:
             return None
         size = features.numel() * features.element_size()
@@ -148,12 +161,18 @@ class Features:
         missing = [i for i in range(len(self)) if any(self._find(i, name) is None for name in self._fingerprints)]
         for done, row in enumerate(missing, start=1):
             # Each clip alone: which others happen to be missing must not show in the last digits.
-            waveform = pad([torch.from_numpy(self.corpus.recording(row).waveform)]).to(device)
+            given = {each: self._given(row, each, device) for each in model.senses}
             for name, stream in model.streams.items():
                 with torch.no_grad(), autocast(device, precision):
-                    features: Padded = stream.to(device)(waveform)
-                self.cache.save(self._fingerprints[name], self._keys[row], features.values[0].float().cpu())
+                    features: Padded = stream.to(device)(given[self._senses[name]])
+                self.cache.save(self._fingerprints[name], self._key(row, name), features.values[0].float().cpu())
             progress("features", done, len(missing))
+
+    def _given(self, row: int, heard: Sense, device: torch.device) -> Padded | list[str]:
+        """What streams are called with, a batch of one utterance."""
+        if heard == "words":
+            return [self.corpus.transcripts[row] or ""]
+        return pad([torch.from_numpy(self.corpus.recording(row).waveform)]).to(device)
 
 
 class Recordings:
@@ -233,8 +252,11 @@ def shuffled_batches(
         yield batches[position]
 
 
-def _content_keys(corpus: Corpus) -> list[str]:
-    """A key a row: the hash of the audio file's bytes and of the stretch."""
+def _content_keys(corpus: Corpus, heard: Sense) -> list[str]:
+    """A key a row: the hash of what was said; or of the audio file's bytes and of the stretch."""
+    if heard == "words":
+        corpus.check_transcripts()
+        return [hashlib.sha256((text or "").encode()).hexdigest() for text in corpus.transcripts]
     hashes = corpus.file_hashes()
     keys = []
     for file, start, end in corpus.table.index:

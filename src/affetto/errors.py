@@ -13,7 +13,7 @@ Every message says what went wrong, what was found, what was expected and what t
 
 from typing import Literal
 
-AudioReason = Literal["missing", "undecodable", "truncated", "empty", "too_short", "silent", "not_finite"]
+AudioReason = Literal["missing", "undecodable", "truncated", "empty", "too_short", "silent", "not_finite", "no_words"]
 
 
 class AffettoError(Exception):

@@ -9,6 +9,7 @@ list of protocols stands for the same rows under each.
     rows:
       cnn: {model: cnn}
       whisper3: {model: {name: linear_probe}}
+      both: {average: [cnn, whisper3]}
 """
 
 import hashlib
@@ -18,11 +19,12 @@ from typing import Any, Literal
 
 from pydantic import Field, SerializeAsAny, field_validator, model_validator
 
-from affetto import models, resources
+from affetto import models, resources, tasks
 from affetto.config import JSON, Settings, load, override, parse, with_value
 from affetto.errors import ConfigError
 from affetto.files import is_safe_name
-from affetto.tasks import CategoriesSettings
+from affetto.models.late_fusion import LateFusionSettings
+from affetto.tasks import CategoriesSettings, TaskSettings
 from affetto.training import TrainingSettings
 
 
@@ -31,8 +33,9 @@ class ChooseSettings(Settings):
 
     grid: dict[str, list[Any]]
     """Dotted setting -> values to try; among equals the first is taken."""
-    by: Literal["ua", "wa", "macro_f1", "loss"] = "ua"
-    """What the mean is taken of; the lowest "loss" (cross-entropy of the left-out clips), the highest of the others."""
+    by: Literal["ua", "wa", "macro_f1", "ccc", "loss"] = "ua"
+    """What the mean is taken of; the lowest "loss" (of the left-out clips, cross-entropy where the task is categories),
+    the highest of the others. Dimensions have "ccc" and "loss" alone."""
     validation: Literal["left_out", "dev"] = "left_out"
     """"left_out": every combination is trained with each speaker of train and dev left out once, and the one with the
     best mean score on them is then trained on all of these. "dev": every combination is trained on train and scored on
@@ -76,10 +79,13 @@ class Experiment(Settings):
     corpus: str
     protocol: str
     model: SerializeAsAny[models.ModelSettings]
-    task: CategoriesSettings = CategoriesSettings()
+    task: SerializeAsAny[TaskSettings] = CategoriesSettings()
     training: TrainingSettings = TrainingSettings()
     choose: ChooseSettings | None = None
     second_stage: SecondStageSettings | None = None
+    average: "tuple[Experiment, ...] | None" = None
+    """Rows of the same file, by id, whose answers are averaged (late fusion); nothing is trained, and `model` follows
+    from theirs."""
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
     speaker_statistics: bool = False
     """Whether features are standardised with all of a speaker's own unlabelled clips. Test speakers' statistics are
@@ -102,6 +108,26 @@ class Experiment(Settings):
     def _one_choice(self) -> "Experiment":
         if self.choose is not None and self.second_stage is not None:
             raise ValueError("settings are chosen for one model; with second_stage there are two")
+        if self.second_stage is not None and self.task.name != "categories":
+            raise ValueError(f"second_stage divides categories; the task is {self.task.name}")
+        if self.choose is not None and self.choose.by not in (*self.task.scores, "loss"):
+            expected = ", ".join((*self.task.scores, "loss"))
+            raise ValueError(f"choose.by: {self.task.name} have no '{self.choose.by}'; expected one of {expected}")
+        return self
+
+    @model_validator(mode="after")
+    def _check_average(self) -> "Experiment":
+        if self.average is None:
+            if isinstance(self.model, LateFusionSettings):
+                raise ValueError("late_fusion is not trained; name the rows that it averages: average: [row, row]")
+            return self
+        if self.choose is not None or self.second_stage is not None:
+            raise ValueError("an average has nothing to choose and no second stage; its rows may have")
+        for each in self.average:
+            if (each.corpus, each.protocol, each.task) != (self.corpus, self.protocol, self.task):
+                raise ValueError(f"average: {each.name} has another corpus, protocol or task")
+            if missing := set(self.seeds) - set(each.seeds):
+                raise ValueError(f"average: {each.name} has no seed {min(missing)}")
         return self
 
     @property
@@ -117,11 +143,15 @@ class Experiment(Settings):
         changed: a better value gets another name.
         """
         relevant = {key: value for key, value in _stated(self).items() if key not in _NOT_IN_NUMBERS}
+        if self.average is not None:
+            relevant = {"average": [each.fingerprint for each in self.average]}
         return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()[:16]
 
     @property
     def refit(self) -> bool:
         """Whether the model that is tested was trained on dev as well."""
+        if self.average is not None:
+            return any(each.refit for each in self.average)
         return self.choose is not None and self.choose.validation == "left_out"
 
     def with_settings(self, values: dict[str, Any]) -> "Experiment":
@@ -142,13 +172,34 @@ def from_config(content: JSON, *, source: str) -> Experiment:
     Raises:
         ConfigError: if a setting is unknown or wrong.
     """
+    if content.get("average") is not None:
+        content = _averaging(content, source=source)
     model = content.get("model")
     if isinstance(model, str):
         model = {"name": model}
     if not isinstance(model, dict):
         raise ConfigError(f"{source}: the setting 'model' is required; the models are {', '.join(models.names())}")
     settings = models.parse_settings(model, source=f"{source}: model")
-    return parse(Experiment, {**content, "model": settings}, source=source)
+    task = content.get("task", {})
+    if isinstance(task, str):
+        task = {"name": task}
+    if not isinstance(task, dict):
+        raise ConfigError(f"{source}: task: expected settings such as `name: categories`, got {task!r}")
+    asked = tasks.parse_settings(task, source=f"{source}: task")
+    return parse(Experiment, {**content, "model": settings, "task": asked}, source=source)
+
+
+def _averaging(content: JSON, *, source: str) -> JSON:
+    """The settings of an average, with its rows read and the model that follows from theirs."""
+    rows = content["average"]
+    if not isinstance(rows, list | tuple) or not all(isinstance(row, dict) for row in rows) or len(rows) < 2:
+        raise ConfigError(f"{source}: average: expected ids of two rows or more of the same file, got {rows!r}")
+    if chained := [row.get("name") for row in rows if row.get("average")]:
+        raise ConfigError(f"{source}: average: {chained[0]} is an average itself")
+    averaged = tuple(from_config(row, source=f"{source}: {row.get('name', 'average')}") for row in rows)
+    gives = "dimensions" if averaged[0].task.name == "dimensions" else "probabilities"
+    model = {"name": "late_fusion", "of": [each.model for each in averaged], "gives": gives}
+    return {**content, "average": averaged, "model": model}
 
 
 def names() -> tuple[str, ...]:
@@ -172,9 +223,9 @@ def read(source: str | Path, assignments: tuple[str, ...] = ()) -> tuple[Experim
     if protocols == []:
         raise ConfigError(f"{source}: protocol: expected one or more, got an empty list")
     experiments = tuple(
-        _read_one(_merged(_merged(content, differs), below), source=str(source))
+        _read_one(each, source=str(source))
         for differs in ([{"protocol": each} for each in protocols] if isinstance(protocols, list) else [{}])
-        for below in ([{"name": name, **row} for name, row in rows.items()] if rows else [{}])
+        for each in _with_averages(_rows(_merged(content, differs), rows), source=str(source))
     )
     if len(corpora := {each.corpus for each in experiments}) > 1:
         raise ConfigError(f"{source}: all rows learn from one corpus, got {', '.join(sorted(corpora))}")
@@ -183,17 +234,40 @@ def read(source: str | Path, assignments: tuple[str, ...] = ()) -> tuple[Experim
     return experiments
 
 
-def read_one(source: str | Path, assignments: tuple[str, ...] = ()) -> Experiment:
-    """The one experiment of a file.
+def read_one(source: str | Path, assignments: tuple[str, ...] = (), *, row: str | None = None) -> Experiment:
+    """The one experiment of a file, or the one row of that name.
 
     Raises:
-        ConfigError: as `read` does, or if it holds several; `--set rows=...` cannot choose, a file of its own can.
+        ConfigError: as `read` does, or if it holds several, or none of that name.
     """
     experiments = read(source, assignments)
+    if row is not None:
+        rows = ", ".join(each.name for each in experiments)
+        experiments = tuple(each for each in experiments if each.name == row)
+        if not experiments:
+            raise ConfigError(f"{source}: no row is called '{row}'; the rows are {rows}")
     if len(experiments) > 1:
         held = ", ".join(f"{each.name} on {each.protocol}" for each in experiments)
-        raise ConfigError(f"{source}: holds {len(experiments)} experiments ({held}); expected one")
+        raise ConfigError(f"{source}: holds {len(experiments)} experiments ({held}); expected one, see --row")
     return experiments[0]
+
+
+def _rows(common: JSON, rows: JSON | None) -> list[JSON]:
+    """The settings of each row in full."""
+    return [_merged(common, {"name": name, **row}) for name, row in rows.items()] if rows else [common]
+
+
+def _with_averages(contents: list[JSON], *, source: str) -> list[JSON]:
+    """The same, with the settings of rows in place of their ids in averages."""
+    named = {str(content.get("name")): content for content in contents}
+    result = []
+    for content in contents:
+        ids = content.get("average") or []
+        for row in ids if isinstance(ids, list) else []:
+            if row not in named:
+                raise ConfigError(f"{source}: average: no row is called '{row}'; the rows are {', '.join(named)}")
+        result.append({**content, "average": [named[row] for row in ids]} if isinstance(ids, list) and ids else content)
+    return result
 
 
 def _read_one(content: JSON, *, source: str) -> Experiment:

@@ -36,6 +36,8 @@ BILL_SPEAKER_GROUPS, BILL_SENTENCE_GROUPS = 5, 2
 """A fold of the leakage bill tests one group of speakers saying one group of sentences."""
 METRICS = ("wa", "ua", "macro_f1", "weighted_f1")
 """Of categories. UA and macro F1 are means over the classes that the fold's test clips have."""
+RATING_METRICS = ("ccc", "pearson", "mse", "mae")
+"""Of each dimension, on the corpus's own scale."""
 AGGREGATION = "mean over folds, then over seeds; pooled over all clips beside it"
 
 
@@ -124,7 +126,7 @@ class Protocol:
         Raises:
             CorpusError: if an audio file is missing, so that the corpus has no manifest.
         """
-        speakers, keys = self.corpus.table["speaker"], row_keys(self.corpus.table)
+        speakers, keys, rated = self.corpus.table["speaker"], row_keys(self.corpus.table), self.corpus.dimensions
         folds = [
             {
                 "fold": fold.name,
@@ -148,11 +150,12 @@ class Protocol:
             "utterances": len(self.corpus),
             "speakers": list(self.corpus.speakers),
             "classes": list(self.corpus.categories),
+            **({"dimensions": {name: list(scale) for name, scale in rated.items()}} if rated else {}),
             "rule": self.rule,
             "dev_rule": self.dev_rule,
             "shares": list(self.shares),
             "transductive": self.transductive,
-            "metrics": list(METRICS),
+            "metrics": [*(METRICS if self.corpus.categories else ()), *(RATING_METRICS if rated else ())],
             "aggregation": AGGREGATION,
             "folds_sha256": _digest(f"{fold['fold']} {fold['sha256']}" for fold in folds),
             "folds": folds,

@@ -1,7 +1,8 @@
-"""Recognition: from files, bytes or arrays to emotions with probabilities."""
+"""Recognition: from files, bytes or arrays, and where the model needs them transcripts, to emotions or ratings."""
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
@@ -10,7 +11,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from affetto import audio, checkpoint, pretrained
-from affetto.audio import Recording
+from affetto.asr import Transcriber
+from affetto.audio import Waveform
 from affetto.batch import by_length
 from affetto.checkpoint import Checkpoint
 from affetto.corpora.base import Corpus
@@ -37,19 +39,27 @@ class Prediction:
     Args:
         file: the recording's name as it was given; "" for arrays and bytes.
         start, end: seconds of the stretch that was heard.
-        probabilities: category -> probability; they sum to 1.
+        probabilities: category -> probability; they sum to 1. Empty if the model gives none.
+        dimensions: dimension -> rating, on the scale that the model was trained on. Empty if the model gives none.
         notes: what a careful listener would want to know about the recording, in words.
     """
 
     file: str
     start: float
     end: float
-    probabilities: dict[str, float]
+    probabilities: dict[str, float] = field(default_factory=dict)
+    dimensions: dict[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     @property
     def emotion(self) -> str:
-        """The likeliest category."""
+        """The likeliest category.
+
+        Raises:
+            AttributeError: if the model gives no categories.
+        """
+        if not self.probabilities:
+            raise AttributeError(f"no emotion: the model gives {', '.join(self.dimensions)} and no categories")
         return max(self.probabilities, key=self.probabilities.__getitem__)
 
     @property
@@ -59,15 +69,11 @@ class Prediction:
 
     @property
     def row(self) -> dict[str, str | float]:
-        """`file`, `start`, `end`, `emotion`, `confidence`, then one probability a category."""
-        return {
-            "file": self.file,
-            "start": self.start,
-            "end": self.end,
-            "emotion": self.emotion,
-            "confidence": self.confidence,
-            **self.probabilities,
-        }
+        """`file`, `start`, `end`; `emotion`, `confidence` and one probability a category; or the dimensions."""
+        row: dict[str, str | float] = {"file": self.file, "start": self.start, "end": self.end}
+        if self.probabilities:
+            row |= {"emotion": self.emotion, "confidence": self.confidence}
+        return {**row, **self.probabilities, **self.dimensions}
 
 
 class Recognizer:
@@ -77,6 +83,7 @@ class Recognizer:
         model: a loaded checkpoint.
         device: where to compute: "auto", "cpu", "cuda" or "mps".
         precision: "auto" computes in bfloat16 where the hardware is fast at it, "fp32" never, "bf16" always.
+        asr: writes down what is said where no transcript is given; for models that hear words.
 
     Raises:
         ConfigError: if the device is not there.
@@ -89,15 +96,24 @@ class Recognizer:
         ['anger', 'boredom', 'disgust', 'fear', 'happiness', 'neutral', 'sadness']
     """
 
-    def __init__(self, model: Checkpoint, *, device: str = "auto", precision: Precision = "auto") -> None:
+    def __init__(
+        self, model: Checkpoint, *, device: str = "auto", precision: Precision = "auto", asr: Transcriber | None = None
+    ) -> None:
         self.checkpoint = model
+        self.senses = model.model.senses
+        self.asr = asr
         self.device = choose(device)
         self.precision: Precision = precision
         model.model.to(self.device).eval()
 
     @classmethod
     def from_pretrained(
-        cls, source: str | Path | None = None, *, device: str = "auto", precision: Precision = "auto"
+        cls,
+        source: str | Path | None = None,
+        *,
+        device: str = "auto",
+        precision: Precision = "auto",
+        asr: Transcriber | None = None,
     ) -> "Recognizer":
         """The recogniser of a checkpoint.
 
@@ -105,12 +121,13 @@ class Recognizer:
             source: the name of a model that ships, a folder, or a hub id; None: the model that ships.
             device: where to compute.
             precision: in which numbers.
+            asr: writes down what is said where no transcript is given.
 
         Raises:
             CheckpointError: if there is no such checkpoint, or it is damaged.
             ConfigError: if the device is not there.
         """
-        return cls(checkpoint.load(locate(source)), device=device, precision=precision)
+        return cls(checkpoint.load(locate(source)), device=device, precision=precision, asr=asr)
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write the checkpoint, with its card, to a folder."""
@@ -119,49 +136,66 @@ class Recognizer:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The categories, in the order of the probabilities."""
+        """The categories, in the order of the probabilities; or the dimensions."""
         return self.checkpoint.task.labels
 
-    def predict(self, source: Source) -> Prediction:
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Of a table of predictions: `file`, `start` and `end`, then what the model gives."""
+        return ("file", "start", "end", *self.checkpoint.task.columns)
+
+    def predict(self, source: Source, *, words: str | None = None) -> Prediction:
         """What is heard in one recording.
 
         Args:
             source: a path, a file's bytes, an open binary file, or (samples, rate in Hz); samples of any channel
                 count and number type.
+            words: what is said in it, "" for nothing; only looked at by models that hear words.
 
         Raises:
-            AudioError: if it cannot be heard.
+            AudioError: if it cannot be heard, or the model hears words and there are none.
         """
-        return self._hear([_read(source)])[0]
+        return self._hear([self._worded(_read(source), words)])[0]
 
-    def predict_all(self, sources: Iterable[Source]) -> Iterator[Prediction | AudioError]:
+    def predict_all(
+        self, sources: Iterable[Source], *, words: Iterable[str | None] | None = None
+    ) -> Iterator[Prediction | AudioError]:
         """What is heard in each of many recordings, in their order; batched by length.
+
+        Args:
+            sources: of the recordings.
+            words: what is said in each, None where that is not known; None: nothing is known.
 
         Yields:
             A prediction, or the error of a recording that cannot be heard: one bad file does not stop the rest.
         """
-        return self._outcomes(_read, sources)
+        said = itertools.repeat(None) if words is None else words
+        return self._outcomes(
+            lambda item: self._worded(_read(item[0]), item[1]), zip(sources, said, strict=words is not None)
+        )
 
     def predict_corpus(self, corpus: Corpus) -> Iterator[Prediction | AudioError]:
         """What is heard in each utterance of a corpus, in its order; `file` as the corpus's table has it.
 
+        Transcripts are the corpus's own. A model that hears words alone needs no sound to be there.
+
         Yields:
             A prediction with the utterance's start and end, or the error of one that cannot be heard.
         """
-        return self._outcomes(lambda row: _utterance(corpus, row), range(len(corpus)))
+        return self._outcomes(lambda row: self._utterance(corpus, row), range(len(corpus)))
 
-    def predict_table(self, sources: Iterable[Source]) -> pd.DataFrame:
-        """The same as a table: one row a recording, columns `file,start,end,emotion,confidence` and the categories.
+    def predict_table(self, sources: Iterable[Source], *, words: Iterable[str | None] | None = None) -> pd.DataFrame:
+        """The same as a table: one row a recording, with `columns`.
 
         Raises:
             AudioError: at the first recording that cannot be heard.
         """
         rows = []
-        for outcome in self.predict_all(sources):
+        for outcome in self.predict_all(sources, words=words):
             if isinstance(outcome, AudioError):
                 raise outcome
             rows.append(outcome.row)
-        return pd.DataFrame(rows, columns=["file", "start", "end", "emotion", "confidence", *self.labels])
+        return pd.DataFrame(rows, columns=list(self.columns))
 
     def _outcomes(self, read: "Callable[[T], _Heard]", items: Iterable[T]) -> Iterator[Prediction | AudioError]:
         """Predictions or errors of items, in their order; read ahead so that they can be batched by length."""
@@ -171,7 +205,7 @@ class Recognizer:
             try:
                 clip = read(item)
                 ahead.append(clip)
-                seconds += clip.recording.seconds
+                seconds += clip.seconds
             except AudioError as error:
                 ahead.append(error)
             if len(ahead) == READ_AHEAD or seconds >= READ_AHEAD_SECONDS:
@@ -186,26 +220,63 @@ class Recognizer:
 
     def _hear(self, clips: "Sequence[_Heard]") -> list[Prediction]:
         """Predictions of some recordings, in their order."""
-        lengths = [len(clip.recording.waveform) for clip in clips]
+        lengths = [len(clip.waveform) for clip in clips]
         results: dict[int, Prediction] = {}
         for batch in by_length(lengths, len(clips), budget=round(BATCH_SECONDS * audio.SAMPLE_RATE)):
             with autocast(self.device, self.precision):
-                rows = self.checkpoint.probabilities([clips[i].recording.waveform for i in batch], self.device)
+                rows = self.checkpoint.answers(
+                    [clips[i].waveform for i in batch], [clips[i].words for i in batch], device=self.device
+                )
             for i, row in zip(batch, rows.tolist(), strict=True):
-                recording = clips[i].recording
-                probabilities = dict(zip(self.labels, row, strict=True))
-                end = clips[i].start + recording.seconds
-                results[i] = Prediction(clips[i].name, clips[i].start, end, probabilities, recording.notes)
+                clip = clips[i]
+                heard = {self.checkpoint.task.gives: dict(zip(self.labels, row, strict=True))}
+                probabilities, dimensions = heard.get("probabilities", {}), heard.get("dimensions", {})
+                end = clip.start + clip.seconds
+                results[i] = Prediction(clip.name, clip.start, end, probabilities, dimensions, clip.notes)
         return [results[i] for i in range(len(clips))]
+
+    def _utterance(self, corpus: Corpus, row: int) -> "_Heard":
+        file, start, _ = corpus.table.index[row]
+        words = corpus.transcripts[row]
+        if "sound" in self.senses or words is None:
+            recording = corpus.recording(row)
+            heard = _Heard(file, recording.waveform, start.total_seconds(), recording.notes)
+            return self._worded(heard, words)
+        return _Heard(file, np.zeros(0, np.float32), start.total_seconds(), words=words)
+
+    def _worded(self, heard: "_Heard", words: str | None) -> "_Heard":
+        """A recording with what is said in it, as it was given or as the ASR hears it.
+
+        Raises:
+            AudioError: if the model hears words and there are none.
+        """
+        if "words" not in self.senses:
+            return heard
+        if words is None and self.asr is not None:
+            words = self.asr.transcribe(heard.waveform)
+        if words is None:
+            raise AudioError(
+                heard.name or "<array>",
+                "no_words",
+                f"has no transcript, and {self.checkpoint.name} hears words; give --transcripts FILE, or --asr MODEL",
+            )
+        return replace(heard, words=words)
 
 
 @dataclass(frozen=True)
 class _Heard:
-    """A recording under the name that it was given by, and the second at which it begins there."""
+    """A recording under the name that it was given by, the second at which it begins there, and what is said in it."""
 
     name: str
-    recording: Recording
+    waveform: Waveform
     start: float = 0.0
+    notes: tuple[str, ...] = ()
+    words: str = ""
+
+    @property
+    def seconds(self) -> float:
+        """Duration in seconds; 0 where nobody listened, because the words were known."""
+        return len(self.waveform) / audio.SAMPLE_RATE
 
 
 def locate(source: str | Path | None) -> str | Path:
@@ -217,12 +288,8 @@ def locate(source: str | Path | None) -> str | Path:
 
 def _read(source: Source) -> _Heard:
     if isinstance(source, tuple):
-        samples, rate = source
-        return _Heard("", audio.from_array(np.asarray(samples), rate))
-    name = str(source) if isinstance(source, str | Path) else ""
-    return _Heard(name, audio.read(source))
-
-
-def _utterance(corpus: Corpus, row: int) -> _Heard:
-    file, start, _ = corpus.table.index[row]
-    return _Heard(file, corpus.recording(row), start.total_seconds())
+        name, recording = "", audio.from_array(np.asarray(source[0]), source[1])
+    else:
+        name = str(source) if isinstance(source, str | Path) else ""
+        recording = audio.read(source)
+    return _Heard(name, recording.waveform, notes=recording.notes)

@@ -6,6 +6,7 @@ The run folder holds `settings.yaml` (resolved), `origin.yaml` (the data's manif
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -22,6 +23,7 @@ from affetto.device import Precision, use_bf16
 from affetto.errors import ConfigError
 from affetto.experiment import Experiment
 from affetto.files import write_whole
+from affetto.models.late_fusion import LateFusion, LateFusionSettings
 from affetto.provenance import commit, machine
 
 HEARD_DIGITS = 12
@@ -61,11 +63,19 @@ def train(
     if experiment.second_stage is not None:
         raise ConfigError(f"{experiment.name}: second_stage is for benchmarks; a checkpoint holds one model")
     expected = None if results is None else _expected(results, experiment)
+    if experiment.average is not None:
+        parts = [
+            train(each, corpus, folder / each.name, cache=cache, device=device, precision=precision, progress=progress)
+            for each in experiment.average
+        ]
+        return _fuse(experiment, parts, folder / "checkpoint", expected)
     rows = _rows(corpus, experiment)
     manifest = corpus.manifest_sha256()
+    words = {"words_sha256": corpus.transcripts_sha256()} if experiment.model.hears_words else {}
+    origin = {"manifest_sha256": manifest, "bf16": use_bf16(device, precision), **words}
     claim = {
         folder / "settings.yaml": yaml.safe_dump(experiment.config, sort_keys=False),
-        folder / "origin.yaml": yaml.safe_dump({"manifest_sha256": manifest, "bf16": use_bf16(device, precision)}),
+        folder / "origin.yaml": yaml.safe_dump(origin),
     }
     check(claim)
     target = folder / "checkpoint"
@@ -99,6 +109,7 @@ def train(
             "citation": corpus.info.citation,
             "caveat": corpus.info.caveat,
             "manifest_sha256": manifest,
+            **words,
             "utterances": len(learned),
             "speakers": sorted(corpus.table["speaker"].iloc[learned].dropna().unique()),
             "excluded": list(experiment.final.exclude),
@@ -107,9 +118,29 @@ def train(
         "machine": machine(device, precision),
         "heard": sorted({hashes[files[row]][:HEARD_DIGITS] for row in rows}),
     }
-    card = cards.write(experiment.name, bench.task.labels, provenance)
+    card = cards.write(experiment.name, bench.task.labels, bench.task.scales, provenance)
     checkpoint.save(Checkpoint(model, experiment.model, bench.task, provenance, card), target)
     (folder / "state.pt").unlink(missing_ok=True)
+    return target
+
+
+def _fuse(experiment: Experiment, parts: Sequence[Path], target: Path, expected: JSON | None) -> Path:
+    """Write the checkpoint of an average of trained ones."""
+    trained = [checkpoint.load(part) for part in parts]
+    task = trained[0].task
+    assert isinstance(experiment.model, LateFusionSettings)
+    model = LateFusion(experiment.model, len(task.labels))
+    model.take([each.model for each in trained])
+    provenance: JSON = {
+        **trained[0].provenance,
+        "name": experiment.name,
+        "experiment": experiment.config,
+        "averages": [each.provenance for each in trained],
+        "expected": expected,
+        "heard": sorted({digest for each in trained for digest in each.provenance["heard"]}),
+    }
+    card = cards.write(experiment.name, task.labels, task.scales, provenance)
+    checkpoint.save(Checkpoint(model.eval(), experiment.model, task, provenance, card), target)
     return target
 
 
@@ -156,5 +187,5 @@ def _expected(path: Path, experiment: Experiment) -> JSON:
     return {
         "protocol": results["protocol"],
         "seeds": len(results["seeds"]),
-        **{score: results["fold_mean"][score] for score in ("wa", "ua")},
+        **{name: score for name, score in results["fold_mean"].items() if name in cards.QUOTED},
     }

@@ -9,7 +9,7 @@ import itertools
 import json
 import math
 import pickle
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -28,7 +28,14 @@ from affetto.errors import CheckpointError, ConfigError, TrainingError
 from affetto.files import write_whole
 from affetto.frontend import LogMel
 from affetto.models.base import SpeechModel
+from affetto.optimizers import UncorrectedAdamW
 from affetto.tasks import Task
+
+_OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "adamw_uncorrected": UncorrectedAdamW,
+}
 
 
 class TrainingSettings(Settings):
@@ -39,9 +46,10 @@ class TrainingSettings(Settings):
     """Steps after which an epoch ends, whatever the number of clips; null: when every clip was seen."""
     batch_size: int | None = Field(default=32, ge=1)
     """Clips a step; null: all at once."""
-    optimizer: Literal["adam", "adamw", "sgd"] = "adamw"
-    """Adam puts the weight decay into the gradient (an L2 penalty), AdamW beside it; SGD is Nesterov's, with momentum,
-    and puts it into the gradient, too."""
+    optimizer: Literal["adam", "adamw", "adamw_uncorrected", "sgd"] = "adamw"
+    """Adam puts the weight decay into the gradient (an L2 penalty), AdamW beside it; "adamw_uncorrected" is AdamW
+    without bias correction, with which BERT is fine-tuned (see `optimizers`). SGD is Nesterov's, with momentum, and
+    puts it into the gradient, too."""
     momentum: float = Field(default=0.9, gt=0, lt=1)
     """Of SGD."""
     learning_rate: float = Field(default=1e-3, ge=0)
@@ -306,9 +314,10 @@ def _optimizer(model: SpeechModel, settings: TrainingSettings) -> torch.optim.Op
         {"params": [p for p in parameters if p.dim() < 2], "weight_decay": 0.0},
     ]
     if settings.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=settings.learning_rate, momentum=settings.momentum, nesterov=True)
-    kind = torch.optim.Adam if settings.optimizer == "adam" else torch.optim.AdamW
-    return kind(groups, lr=settings.learning_rate)
+        rate, momentum = settings.learning_rate, settings.momentum
+        # foreach: in a few passes over all tensors, on a processor as well.
+        return torch.optim.SGD(groups, lr=rate, momentum=momentum, nesterov=True, foreach=True)
+    return _OPTIMIZERS[settings.optimizer](groups, lr=settings.learning_rate)
 
 
 def _schedule(

@@ -23,6 +23,7 @@ from affetto import changes, experiment, protocol, scores
 from affetto.corpora.base import Corpus
 from affetto.errors import ConfigError, CorpusError, ProtocolError
 from affetto.experiment import Experiment
+from affetto.labels import DIMENSIONS
 from affetto.scores import JSON, CategoryScores, Scoring
 
 TOLERANCE = 1e-9
@@ -149,7 +150,7 @@ def verify(path: Path, corpus: Corpus | None = None) -> Verification:
         if table is not None:
             _numbers(table, results, scoring, comparer)
         _protocol(definition, stated, results, table, comparer)
-        _cells(here.parent / "cells" / here.stem, definition, results, table, comparer)
+        _cells(here.parent / "cells" / here.stem, definition, results, scoring, table, comparer)
         if corpus is not None and results.get("corpus") != corpus.name:
             notes.append(f"the results are {results.get('corpus')}'s: {corpus.name} was not compared with them")
         elif corpus is not None:
@@ -366,6 +367,9 @@ def _protocol(
         comparer.same(results.get(key), definition.get(theirs), key, f"{PROTOCOL} says")
     if results["task"] == "categories":
         comparer.same(results["labels"], definition.get("classes"), "labels", f"{PROTOCOL} says")
+    elif isinstance(rated := definition.get("dimensions"), dict):  # a table of one's own states none
+        scales = {label: rated.get(label) for label in results["labels"]}
+        comparer.same(results.get("scales"), scales, "scales", f"{PROTOCOL} says")
     folds = _objects(definition.get("folds"))
     lines = "".join(f"{fold.get('fold')} {fold.get('sha256')}\n" for fold in folds)
     digest = hashlib.sha256(lines.encode()).hexdigest()
@@ -394,7 +398,14 @@ def _trained_on(folds: list[JSON], stated: Experiment | None, results: JSON, com
         comparer.same(fold.get("n_train"), sizes.get(fold["fold"]), where, f"{PROTOCOL} and trained_on say")
 
 
-def _cells(folder: Path, definition: JSON, results: JSON, table: pd.DataFrame | None, comparer: _Comparer) -> None:
+def _cells(
+    folder: Path,
+    definition: JSON,
+    results: JSON,
+    scoring: Scoring,
+    table: pd.DataFrame | None,
+    comparer: _Comparer,
+) -> None:
     """The trainings that the predictions came from."""
     if not folder.is_dir():
         comparer.fault("cells", f"there is no cells/{folder.name}: its trainings are not there")
@@ -419,7 +430,7 @@ def _cells(folder: Path, definition: JSON, results: JSON, table: pd.DataFrame | 
             comparer.same(fold.get(key), cell.get(key), f"{where}.{key}", "the cell says")
         if table is not None:
             part = table[(table["fold"] == fold["fold"]) & (table["seed"] == fold["seed"])]
-            _answers(part, results, cell, where, comparer)
+            _answers(part, scoring, cell, where, comparer)
     if len(finished) == len(results["folds"]):
         for key in ("commit", "machine"):
             origins = sorted({str(cell[key]) for cell in finished if cell.get(key)})
@@ -431,21 +442,22 @@ def _cells(folder: Path, definition: JSON, results: JSON, table: pd.DataFrame | 
             comparer.fault("seconds", "not every cell has its own")
 
 
-def _answers(part: pd.DataFrame, results: JSON, cell: JSON, where: str, comparer: _Comparer) -> None:
+def _answers(part: pd.DataFrame, scoring: Scoring, cell: JSON, where: str, comparer: _Comparer) -> None:
     """What a cell answered to each clip against the predictions of its fold and seed."""
     rows = _objects(cell.get("predictions"))
-    named = [name for name in ("file", "start", "end", "truth", "prediction") if name in part]
-    found = [tuple(row.get(name) for name in named) for row in rows]
+    try:
+        answers = [scoring.flat(row) for row in rows]
+    except (KeyError, TypeError, ValueError):
+        comparer.fault(where, "its predictions lack truth or answer")
+        return
+    words = {"file", "start", "end", "truth", "prediction"}
+    named = [name for name in part if name in words]
+    found = [tuple({**row, **answer}.get(name) for name in named) for row, answer in zip(rows, answers, strict=True)]
     stored = list(zip(*(part[name].astype(object).where(part[name].notna(), None) for name in named), strict=True))
     comparer.true(stored == found, where, "its predictions are not those of the table")
-    if results["task"] == "categories" and len(rows) == len(part):
-        for number, label in enumerate(results["labels"]):
-            answered = [_entry(row.get("probabilities"), number) for row in rows]
-            comparer.same(part[label].tolist(), answered, f"{where}.probabilities.{label}", "the cell says")
-
-
-def _entry(values: Any, number: int) -> Any:
-    return values[number] if isinstance(values, list) and number < len(values) else None
+    if len(rows) == len(part):
+        for name in (name for name in scoring.columns if name not in words):
+            comparer.same(part[name].tolist(), [answer[name] for answer in answers], f"{where}.{name}", "the cell says")
 
 
 def _corpus(corpus: Corpus, definition: JSON, results: JSON, table: pd.DataFrame | None, comparer: _Comparer) -> None:
@@ -488,6 +500,10 @@ def _contradictions(keys: list[str], known: dict[str, Any], table: pd.DataFrame)
         own = known[key]
         if "truth" in table and table["truth"].iloc[number] != own.emotion:
             yield f"{key} is {own.emotion}, the file says {table['truth'].iloc[number]}"
+        for label in (label for label in DIMENSIONS if f"{label}_truth" in table):
+            rating, stored = getattr(own, label, math.nan), table[f"{label}_truth"].iloc[number]
+            if not _equal(float(stored), float(rating)):
+                yield f"{key}: its {label} is {rating}, the file says {stored}"
         speaker = None if pd.isna(own.speaker) else own.speaker
         if table["speaker"].iloc[number] != speaker:
             yield f"{key} is said by {speaker}, the file says {table['speaker'].iloc[number]}"

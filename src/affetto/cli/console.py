@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 from rich import box
@@ -13,6 +13,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 from affetto.errors import AudioError, ConfigError
+
+if TYPE_CHECKING:
+    from affetto.asr import Transcriber
+    from affetto.corpora import Corpus
 
 # A pipe or a file has no width of its own.
 out = Console(width=None if sys.stdout.isatty() else 160)
@@ -25,6 +29,20 @@ CorpusOption = Annotated[Path, typer.Option("--corpus", help="The corpus's folde
 ExperimentArgument = Annotated[str, typer.Argument(help="Settings: a YAML file, or the name of one that ships.")]
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", help="Change a setting, e.g. training.epochs=3.", show_default=False)
+]
+TranscriptsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--transcripts", help="Table of what is said, CSV: file, transcript, maybe start, end.", show_default=False
+    ),
+]
+AsrOption = Annotated[
+    str | None,
+    typer.Option("--asr", help="Whisper model that writes down what is said; a name or a folder.", show_default=False),
+]
+LanguageOption = Annotated[
+    str | None,
+    typer.Option("--language", help="Spoken, for the ASR: two letters; found out when not given.", show_default=False),
 ]
 ModelOption = Annotated[
     str | None,
@@ -100,6 +118,38 @@ def shares(probabilities: dict[str, float]) -> list[str]:
     """Probabilities in whole per cent, the largest in bold."""
     largest = max(probabilities.values())
     return [f"[bold]{100 * p:.0f}[/]" if p == largest else f"{100 * p:.0f}" for p in probabilities.values()]
+
+
+def with_transcripts(corpus: "Corpus", path: Path | None) -> "Corpus":
+    """A corpus with the transcripts of a table, if there is one; tells of what is missing."""
+    if path is None:
+        return corpus
+    from affetto.corpora import transcripts
+
+    corpus, missing = transcripts.join(corpus, transcripts.read(path))
+    for words in missing:
+        note(words)
+    return corpus
+
+
+def note_silence(corpus: "Corpus") -> None:
+    """Tell how many utterances a model that hears words is given "" for.
+
+    Raises:
+        CorpusError: if these are all of them.
+    """
+    corpus.check_transcripts()
+    if silent := sum(not words for words in corpus.transcripts):
+        note(f"{silent} of {len(corpus)} utterances have no transcript or an empty one; it is heard as no words")
+
+
+def transcriber(model: str | None, language: str | None) -> "Transcriber | None":
+    """The ASR that was asked for."""
+    if model is None:
+        return None
+    from affetto.asr import FasterWhisper
+
+    return FasterWhisper(model, language=language)
 
 
 def note(text: str) -> None:

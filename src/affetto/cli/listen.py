@@ -1,4 +1,4 @@
-"""Commands that listen: demo, predict, evaluate."""
+"""Commands that listen: demo, predict, transcribe, evaluate."""
 
 import glob
 import json
@@ -13,10 +13,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from affetto.cli.console import (
+    AsrOption,
     CorpusOption,
     DeviceOption,
+    LanguageOption,
     ModelOption,
     PrecisionOption,
+    TranscriptsOption,
     complain,
     err,
     note,
@@ -26,10 +29,15 @@ from affetto.cli.console import (
     progress_bars,
     shares,
     shares_table,
+    transcriber,
+    with_transcripts,
 )
 from affetto.errors import AudioError, ConfigError, CorpusError
 
 if TYPE_CHECKING:
+    import pandas as pd
+
+    from affetto.corpora import Corpus
     from affetto.recognizer import Prediction, Recognizer
 
 app = typer.Typer()
@@ -70,13 +78,17 @@ def predict(
     out_file: Annotated[
         Path | None, typer.Option("--out", "-o", help="Write there; its ending gives the format.", show_default=False)
     ] = None,
+    transcripts: TranscriptsOption = None,
+    asr: AsrOption = None,
+    language: LanguageOption = None,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
 ) -> None:
-    """Say which emotion each recording carries.
+    """Say which emotion each recording carries, or how it would be rated, as the model has learned.
 
     Results go to stdout, everything else to stderr. A recording that cannot be heard is named there with the reason,
-    the others go on, and the exit code is 1.
+    the others go on, and the exit code is 1. A model that hears words takes them from --transcripts, and where these
+    say nothing from --asr.
     """
     kind = _format(format, out_file)
     sources, faults = _sources(paths, recursive=recursive)
@@ -85,10 +97,13 @@ def predict(
     if sources:
         from affetto.recognizer import Recognizer
 
-        recognizer = Recognizer.from_pretrained(model, device=device, precision=precision_of(precision))
+        recognizer = Recognizer.from_pretrained(
+            model, device=device, precision=precision_of(precision), asr=transcriber(asr, language)
+        )
+        said = _words(sources, transcripts)
         with output(out_file) as stream, progress_bars() as progress:
             writer = _Writer(kind, recognizer, stream)
-            for done, outcome in enumerate(recognizer.predict_all(sources), start=1):
+            for done, outcome in enumerate(recognizer.predict_all(sources, words=said), start=1):
                 progress("recordings", done, len(sources))
                 if isinstance(outcome, AudioError):
                     faults.append(outcome)
@@ -103,6 +118,75 @@ def predict(
 
 
 @app.command()
+def transcribe(
+    model: Annotated[str, typer.Option("--model", "-m", help="Whisper model; a name or a folder.")],
+    to: Annotated[Path, typer.Option("--to", help="Table to write; one that is there is gone on with.")],
+    paths: Annotated[list[str] | None, typer.Argument(help="Files, folders, globs; - reads a list.")] = None,
+    corpus: Annotated[
+        Path | None, typer.Option("--corpus", help="A corpus's folder, or a CSV table.", show_default=False)
+    ] = None,
+    kind: Annotated[
+        str | None, typer.Option("--kind", help="Which corpus it is; found out when not given.", show_default=False)
+    ] = None,
+    recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Look into folders below folders.")] = False,
+    language: LanguageOption = None,
+    device: DeviceOption = "auto",
+) -> None:
+    """Write down what is said, as a table that --transcripts takes: of recordings, or of a corpus.
+
+    Where a corpus has transcripts of its own, the word error rate against them is told.
+    """
+    from affetto import audio, corpora
+    from affetto.asr import FasterWhisper
+    from affetto.corpora import transcripts
+
+    if bool(paths) == (corpus is not None):
+        raise ConfigError("give either recordings or --corpus")
+    faults: list[AudioError] = []
+    data = None if corpus is None else corpora.find(corpus, kind)
+    if data is None:
+        sources, faults = _sources(paths or [], recursive=recursive)
+        stretches: list[tuple[str, float, float | None]] = [(source, 0.0, None) for source in sources]
+    else:
+        stretches = transcripts.stretches(data)
+    for fault in faults:
+        complain(fault)
+    asr = FasterWhisper(model, language=language, device=device)
+    table = transcripts.Growing(to, asr.name)
+    with progress_bars() as progress:
+        for row, (file, start, end) in enumerate(stretches):
+            progress("recordings", row, len(stretches))
+            if not table.lacks(file, start, end):
+                continue
+            try:
+                heard = audio.read(file) if data is None else data.recording(row)
+            except AudioError as error:
+                faults.append(error)
+                complain(error)
+                continue
+            table.add(asr.transcribe(heard.waveform), file, start, end)
+    err.print(f"transcripts: {to}", markup=False, highlight=False)
+    if data is not None and any(data.transcripts):
+        _tell_errors(data, transcripts.join(data, transcripts.read(to))[0])
+    if faults:
+        raise typer.Exit(1)
+
+
+def _tell_errors(gold: "Corpus", heard: "Corpus") -> None:
+    """Print the word error rate of a corpus's transcripts."""
+    from affetto.asr import word_error_rate
+
+    pairs = [(a, b) for a, b in zip(gold.transcripts, heard.transcripts, strict=True) if a and b is not None]
+    rate, words = word_error_rate([a for a, _ in pairs], [b for _, b in pairs])
+    out.print(
+        f"word error rate {100 * rate:.1f} % of {words} words in {len(pairs)} utterances "
+        "(in lower case, without punctuation and events in brackets)",
+        markup=False,
+        highlight=False,
+    )
+
+
+@app.command()
 def evaluate(
     model: Annotated[str, typer.Argument(help="A shipped model's name, a folder, or a hub id.")],
     corpus: CorpusOption,
@@ -112,51 +196,48 @@ def evaluate(
     out_file: Annotated[
         Path | None, typer.Option("--out", "-o", help="Write predictions and truth there, CSV.", show_default=False)
     ] = None,
+    transcripts: TranscriptsOption = None,
+    asr: AsrOption = None,
+    language: LanguageOption = None,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
 ) -> None:
     """Score a checkpoint on a corpus. Says so when the checkpoint was trained on some of it."""
     import pandas as pd
 
-    from affetto import corpora, metrics, runs
+    from affetto import corpora, runs
     from affetto.recognizer import Recognizer
 
-    data = corpora.find(corpus, kind)
-    recognizer = Recognizer.from_pretrained(model, device=device, precision=precision_of(precision))
-    known = data.table["emotion"].isin(list(recognizer.labels))
+    data = with_transcripts(corpora.find(corpus, kind), transcripts)
+    recognizer = Recognizer.from_pretrained(
+        model, device=device, precision=precision_of(precision), asr=transcriber(asr, language)
+    )
+    task = recognizer.checkpoint.task
+    known = task.known(data.table)
     if not known.all():
-        strange = ", ".join(sorted(set(data.table["emotion"][~known])))
-        note(f"{int((~known).sum())} utterances left out: the model does not know {strange}")
+        note(f"{int((~known).sum())} utterances left out: {task.strange(data.table[~known])}")
         data = data.select(known)
     if not len(data):
-        raise CorpusError(f"{corpus}: has no utterance of the model's classes {', '.join(recognizer.labels)}")
+        raise CorpusError(f"{corpus}: has no utterance of what the model gives: {', '.join(task.labels)}")
+    for name, (low, high) in data.dimensions.items():
+        if (ours := task.scales.get(name, (low, high))) != (low, high):
+            note(f"{name} is rated from {low:g} to {high:g}, the model's from {ours[0]:g} to {ours[1]:g}: see Pearson")
     with progress_bars() as progress:
         rows, faults = [], []
         for number, (truth, outcome) in enumerate(
-            zip(data.table["emotion"], recognizer.predict_corpus(data), strict=True), start=1
+            zip(task.truth(data.table), recognizer.predict_corpus(data), strict=True), start=1
         ):
             progress("recordings", number, len(data))
             if isinstance(outcome, AudioError):
                 faults.append(outcome)
                 complain(outcome)
             else:
-                rows.append({**outcome.row, "truth": truth})
+                rows.append({**outcome.row, **truth})
     if not rows:
         raise CorpusError(f"{corpus}: none of its {len(data)} utterances can be heard")
     predictions = pd.DataFrame(rows)
-    scores = metrics.scores(list(predictions.truth), list(predictions.emotion))
-    counts = metrics.confusion(list(predictions.truth), list(predictions.emotion), recognizer.labels)
-    table = Table(title=f"{recognizer.checkpoint.name} on {len(rows)} utterances of {data.info.title}")
-    table.add_column("meant \\ heard")
-    for label in recognizer.labels:
-        table.add_column(label, justify="right")
-    for label, line in zip(recognizer.labels, counts, strict=True):
-        table.add_row(label, *(str(n) if n else "." for n in line))
-    out.print(table)
-    out.print(
-        f"WA {100 * scores['wa']:.2f} %   UA {100 * scores['ua']:.2f} %   macro F1 {100 * scores['macro_f1']:.2f} %",
-        highlight=False,
-    )
+    title = f"{recognizer.checkpoint.name} on {len(rows)} utterances of {data.info.title}"
+    {"probabilities": _show_confusion, "dimensions": _show_ratings}[task.gives](predictions, task.labels, title)
     files = {data.path(file) for file in predictions.file}
     heard = sum(runs.heard(recognizer.checkpoint.provenance, path) for path in files)
     if heard:
@@ -172,6 +253,38 @@ def evaluate(
         raise typer.Exit(1)
 
 
+def _show_confusion(predictions: "pd.DataFrame", labels: tuple[str, ...], title: str) -> None:
+    """What was taken for what, and the scores of categories."""
+    from affetto import metrics
+
+    truth, heard = list(predictions.truth), list(predictions.emotion)
+    table = Table(title=title)
+    table.add_column("meant \\ heard")
+    for label in labels:
+        table.add_column(label, justify="right")
+    for label, line in zip(labels, metrics.confusion(truth, heard, labels), strict=True):
+        table.add_row(label, *(str(n) if n else "." for n in line))
+    out.print(table)
+    scores = metrics.scores(truth, heard)
+    out.print(
+        f"WA {100 * scores['wa']:.2f} %   UA {100 * scores['ua']:.2f} %   macro F1 {100 * scores['macro_f1']:.2f} %",
+        highlight=False,
+    )
+
+
+def _show_ratings(predictions: "pd.DataFrame", labels: tuple[str, ...], title: str) -> None:
+    """The scores of each dimension."""
+    from affetto.scores import DimensionScores
+
+    scores = DimensionScores(labels).of(predictions)
+    table = Table("dimension", title=title)
+    for head in ("CCC", "Pearson", "MSE", "MAE"):
+        table.add_column(head, justify="right")
+    for label in labels:
+        table.add_row(label, *(f"{scores[f'{name}_{label}']:.3f}" for name in ("ccc", "pearson", "mse", "mae")))
+    out.print(table)
+
+
 class _Writer:
     """Predictions in one of the formats; csv and jsonl line by line as they come."""
 
@@ -180,10 +293,10 @@ class _Writer:
 
         self.kind, self.stream = kind, stream
         self.rows: list[dict[str, Any]] = []
-        self.labels = recognizer.labels
+        self.labels, self.gives = recognizer.labels, recognizer.checkpoint.task.gives
         self.csv = csv.writer(stream, lineterminator="\n")
         if kind == "csv":
-            self.csv.writerow(["file", "start", "end", "emotion", "confidence", *recognizer.labels])
+            self.csv.writerow(recognizer.columns)
 
     def write(self, prediction: "Prediction") -> None:
         row = prediction.row
@@ -202,15 +315,19 @@ class _Writer:
         self.stream.flush()
 
     def _nested(self, row: dict[str, Any]) -> dict[str, Any]:
-        """The row with its probabilities under one key, rounded to six digits."""
+        """The row with its probabilities, or its ratings, under one key, rounded to six digits."""
         flat = {key: value for key, value in row.items() if key not in self.labels}
-        flat["confidence"] = round(flat["confidence"], 6)
-        return {**flat, "probabilities": {label: round(row[label], 6) for label in self.labels}}
+        if "confidence" in flat:
+            flat["confidence"] = round(flat["confidence"], 6)
+        return {**flat, self.gives: {label: round(row[label], 6) for label in self.labels}}
 
     def _table(self) -> None:
-        table = shares_table("file", "emotion", labels=self.labels)
+        words = ("file", "emotion") if self.gives == "probabilities" else ("file",)
+        table = shares_table(*words, labels=self.labels)
         for row in self.rows:
-            table.add_row(escape(row["file"]), row["emotion"], *shares({label: row[label] for label in self.labels}))
+            own = {label: row[label] for label in self.labels}
+            numbers = shares(own) if self.gives == "probabilities" else [f" {rating:.2f}" for rating in own.values()]
+            table.add_row(*(escape(row[word]) for word in words), *numbers)
         (out if self.stream is sys.stdout else Console(file=self.stream, width=160)).print(table)
 
 
@@ -221,6 +338,16 @@ def _format(format: str | None, path: Path | None) -> str:
         asked = f"--format {format}" if format else f"--out {path}: the ending names no format"
         raise ConfigError(f"{asked}; expected one of {', '.join(kinds)}")
     return kind
+
+
+def _words(sources: list[str], path: Path | None) -> list[str | None] | None:
+    """What a table says is said in each source; None without a table."""
+    if path is None:
+        return None
+    from affetto.corpora import transcripts
+
+    table = transcripts.read(path)
+    return [table.find(source) for source in sources]
 
 
 def _sources(paths: list[str], *, recursive: bool) -> tuple[list[str], list[AudioError]]:

@@ -1,8 +1,8 @@
 """Commands that train: train, pretrain, benchmark."""
 
-import json
+import math
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
@@ -15,11 +15,17 @@ from affetto.cli.console import (
     ExperimentArgument,
     PrecisionOption,
     SetOption,
+    TranscriptsOption,
     err,
+    note_silence,
     out,
     precision_of,
     progress_bars,
+    with_transcripts,
 )
+
+if TYPE_CHECKING:
+    from affetto.report.sections import Row
 
 app = typer.Typer()
 
@@ -29,10 +35,14 @@ def train(
     experiment: ExperimentArgument,
     corpus: CorpusOption,
     folder: Annotated[Path | None, typer.Option("--out", "-o", help="Run folder; default runs/NAME.")] = None,
+    row: Annotated[
+        str | None, typer.Option("--row", help="Which row of a file that holds several.", show_default=False)
+    ] = None,
     set_: SetOption = None,
     results: Annotated[
         Path | None, typer.Option("--results", help="Results file whose numbers the model card quotes.")
     ] = None,
+    transcripts: TranscriptsOption = None,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
     cache: CacheOption = None,
@@ -43,11 +53,14 @@ def train(
     from affetto.cache import FeatureCache
     from affetto.device import choose
 
-    settings = experiments.read_one(experiment, tuple(set_ or ()))
+    settings = experiments.read_one(experiment, tuple(set_ or ()), row=row)
+    data = with_transcripts(corpora.read(settings.corpus, corpus), transcripts)
+    if settings.model.hears_words:
+        note_silence(data)
     with progress_bars() as progress:
         checkpoint = runs.train(
             settings,
-            corpora.read(settings.corpus, corpus),
+            data,
             folder or Path("runs") / settings.name,
             cache=FeatureCache(cache),
             device=choose(device),
@@ -93,6 +106,7 @@ def benchmark(
     jobs: Annotated[
         int | None, typer.Option("--jobs", "-j", min=1, help="Trainings at once; default: cores.", show_default=False)
     ] = None,
+    transcripts: TranscriptsOption = None,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
     cache: CacheOption = None,
@@ -106,12 +120,16 @@ def benchmark(
     from affetto import experiment as experiments
     from affetto.cache import FeatureCache
     from affetto.device import choose
+    from affetto.report import read
 
     rows = experiments.read(experiment, tuple(set_ or ()))
+    data = with_transcripts(corpora.read(rows[0].corpus, corpus), transcripts)
+    if any(row.model.hears_words for row in rows):
+        note_silence(data)
     with progress_bars() as progress:
         paths = evaluation.benchmark(
             rows,
-            corpora.read(rows[0].corpus, corpus),
+            data,
             results=results,
             cache=FeatureCache(cache),
             device=choose(device),
@@ -119,17 +137,37 @@ def benchmark(
             jobs=jobs,
             progress=progress,
         )
-    table = Table("protocol", "row", title="mean over folds and seeds, in %, with 95 % intervals over speakers")
-    for column in ("WA", "UA", "macro F1"):
-        table.add_column(column, justify="right")
-    for path in paths:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        cells = []
-        for name in ("wa", "ua", "macro_f1"):
-            low, high = content["intervals"].get("fold_mean", {}).get(name, (None, None))
-            interval = "" if low is None else f" [{100 * low:.1f}, {100 * high:.1f}]"
-            cells.append(escape(f"{100 * content['fold_mean'][name]:.2f}{interval}"))
-        table.add_row(content["protocol"], content["model"], *cells)
-    out.print(table)
+    for task in ("categories", "dimensions"):
+        made = [read(path) for path in paths]
+        _show_scores([row for row in made if row.results["task"] == task])
     for path in paths:
         err.print(f"results: {path}", markup=False, highlight=False)
+
+
+def _told(row: "Row") -> tuple[str, ...]:
+    """The scores of a row that a terminal is wide enough for."""
+    return (*row.scoring.headline, *row.scoring.further)[:4]
+
+
+def _show_scores(rows: list["Row"]) -> None:
+    """A table of results of one task; nothing if there are none."""
+    from affetto.report.scoreboards import called
+    from affetto.report.tables import unit
+
+    if not rows:
+        return
+    of = unit(rows[0].results["task"])
+    names = list(dict.fromkeys(name for row in rows for name in _told(row)))
+    title = f"mean over folds and seeds, {of.name}, with 95 % intervals over speakers"
+    table = Table("protocol", "row", title=title)
+    for name in names:
+        table.add_column(called(name), justify="right")
+    for row in rows:
+        cells = []
+        for name in names:
+            own = name in _told(row)
+            low, _ = ends = row.interval(name) if own else (math.nan, math.nan)
+            interval = [] if math.isnan(low) else of.interval(ends)
+            cells.append(escape(" ".join((*of.score(row.score(name)), *interval))) if own else "")
+        table.add_row(row.protocol, row.name, *cells)
+    out.print(table)

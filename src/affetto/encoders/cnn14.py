@@ -71,7 +71,7 @@ class Cnn14(nn.Module):
         self.dense_dropout = nn.Dropout(settings.dense_dropout)
         self.apply(initialise_xavier)
         # Channels last, in which convolutions are at their fastest; maps take the layout of the kernels.
-        self.to(memory_format=torch.channels_last)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(
         self, frames: Padded, shifts: Mapping[int, Tensor] | None = None, *, before_relu: bool = False

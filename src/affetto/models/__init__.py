@@ -11,9 +11,20 @@ from typing import Any
 
 from affetto.config import parse
 from affetto.errors import ConfigError
-from affetto.models.base import REGISTRY, ModelInfo, ModelSettings, SpeechModel, Streams, register
+from affetto.models.base import REGISTRY, ModelInfo, ModelSettings, Sense, SpeechModel, Streams, register, sense
 
-__all__ = ["ModelInfo", "ModelSettings", "SpeechModel", "Streams", "get", "names", "parse_settings", "register"]
+__all__ = [
+    "ModelInfo",
+    "ModelSettings",
+    "Sense",
+    "SpeechModel",
+    "Streams",
+    "get",
+    "names",
+    "parse_settings",
+    "register",
+    "sense",
+]
 
 
 def names() -> tuple[str, ...]:

