@@ -28,6 +28,7 @@ TOKENIZER = BertWordPieceTokenizer(vocab={piece: i for i, piece in enumerate(PIE
 TINY_WHISPER = {"name": "whisper", "outputs": [1, 2], "width": 32, "heads": 2, "inner": 64}
 TINY_BERT = {"name": "speech_bert", "preset": None, "width": 32, "layers": 2, "heads": 2}
 TINY_TEXT = {"width": 32, "layers": 2, "heads": 2, "inner": 64, "positions": 64, "max_tokens": 48}
+TINY_CONDITIONED = {"name": "conditioned_cnn14", "encoder": {"width": 4}, "words": TINY_TEXT}
 TINY_FUSION = {"name": "fusion_convbert", "width": 24, "layers": 2, "heads": 3}
 TINY_TRANSFORMER = {"name": "speech_bert", "width": 24, "layers": 2, "heads": 3}
 SMALL = {
@@ -52,6 +53,9 @@ SMALL = {
     "cnn mockingjay": {"name": "cnn", "front_end": "mockingjay160", "dense": 16, "swish": "trainable"},
     "cnn small": {"name": "cnn", "dense": 16, "dropout": 0.1},
     "cnn14 small": {"name": "cnn14", "encoder": {"width": 4}},
+    "conditioned_cnn14 pre_relu": {**TINY_CONDITIONED, "stages": [2, 5], "shift_position": "pre_relu"},
+    "conditioned_cnn14 single stage": {**TINY_CONDITIONED, "stages": [6], "proj_activation": "relu"},
+    "conditioned_cnn14 small": TINY_CONDITIONED,
     "fusion_convbert concatenation": {**TINY_FUSION, "encoder": TINY_BERT, "arrangement": "concatenation"},
     "fusion_convbert equation_10": {**TINY_FUSION, "encoder": TINY_BERT, "arrangement": "equation_10"},
     "fusion_convbert robust_cnn": {**TINY_FUSION, "encoder": TINY_BERT, "arrangement": "robust_cnn"},

@@ -1,0 +1,110 @@
+"""CNN14 whose maps are shifted by what is said (the second paper, section 3): rows `sfcnn14` and `mfcnn14`.
+
+A frozen BERT gives the average E of a transcript's token embeddings. In the chosen blocks of CNN14 a linear projection
+of it is added to the maps, one number a map, over all time and frequency:
+
+    H1 = ReLU(BN(CONV(X)))       (1)
+    H2 = ReLU(BN(CONV(H1)))      (2)
+    Y  = H2 + PROJ(E)            (3), (4)
+    PROJ(E) = W E + b            (5)
+
+In every block this is the paper's multistage fusion (MFCNN14, `stages: [1, 2, 3, 4, 5, 6]`); in the last alone its
+single-stage fusion (SFCNN14, `stages: [6]`). The printed equations lost their symbols; these are read from the text
+around them, and from code of the first author for another task (exvo-eihw-personalisation).
+"""
+
+from typing import Literal, Self
+
+import torch.nn.functional as F
+from pydantic import model_validator
+from torch import Tensor, nn
+
+from affetto.encoders import weights
+from affetto.encoders.cnn14 import BLOCKS, Cnn14, initialise_xavier
+from affetto.encoders.text_bert import FrozenText, TextBertSettings, load_tokenizer, load_weights
+from affetto.frontend import LogMel
+from affetto.layers import Classifier
+from affetto.models.base import SpeechModel, Streams, register
+from affetto.models.cnn14 import CNN14_READINGS, AcousticSettings
+
+
+class ConditionedCnn14Settings(AcousticSettings):
+    """Settings of the fusion; the defaults are the paper's multistage one, as far as they are known."""
+
+    name: Literal["conditioned_cnn14"] = "conditioned_cnn14"
+    words: TextBertSettings = TextBertSettings()
+    """Whose embeddings condition; frozen."""
+    stages: tuple[int, ...] = tuple(range(1, BLOCKS + 1))
+    """Blocks whose maps are shifted; 1 is the first."""
+    shift_position: Literal["post_relu", "pre_relu"] = "post_relu"
+    """Whether the shift is added after the block's last ReLU or before it."""
+    proj_activation: Literal["none", "relu"] = "none"
+    """Of the projection; the paper's is linear, the author's other code has a ReLU."""
+
+    @property
+    def hears_words(self) -> bool:
+        """It hears them beside the voice."""
+        return True
+
+    @model_validator(mode="after")
+    def _check_stages(self) -> Self:
+        if not self.stages or list(self.stages) != sorted(set(self.stages) & set(range(1, BLOCKS + 1))):
+            raise ValueError(
+                f"stages are numbers of blocks from 1 to {BLOCKS}, each once and in order, got {list(self.stages)}; "
+                "for none take the model cnn14"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_frozen(self) -> Self:
+        if self.words.trainable:
+            raise ValueError("the words' encoder is frozen, got words.trainable true")
+        return self
+
+
+@register(
+    "conditioned_cnn14",
+    paper="Multistage linguistic conditioning (section 3: SFCNN14, MFCNN14)",
+    differs=(
+        *CNN14_READINGS,
+        "the shift is added after the block's second ReLU and before its pooling, with which it commutes "
+        "(`shift_position`); the equations are lost",
+        "single-stage fusion adds its projection to the last block's maps; after the pooling of maximum plus mean that "
+        "is twice the projection",
+    ),
+    n_classes=4,
+)
+class ConditionedCnn14(SpeechModel):
+    """Log-mel frames (B, T, 64) and embeddings of transcripts (B, 1, D) to logits (B, K)."""
+
+    Settings = ConditionedCnn14Settings
+
+    def __init__(self, settings: ConditionedCnn14Settings, n_classes: int) -> None:
+        words = FrozenText(settings.words)
+        super().__init__({"log_mel": LogMel(settings.front_end), "words": words})
+        self.settings = settings
+        self.encoder = Cnn14(settings.encoder)
+        self.projections = nn.ModuleDict(
+            {str(stage): nn.Linear(words.width, self.encoder.maps[stage - 1]) for stage in settings.stages}
+        )
+        self.classifier = Classifier(self.encoder.width, n_classes)
+        for part in (self.projections, self.classifier):
+            part.apply(initialise_xavier)
+
+    def load_pretrained(self) -> None:
+        """Fill the encoder with the weights that its settings name, if they do, and BERT with its own."""
+        weights.load(self.encoder, self.settings.encoder.weights)
+        words = self.streams["words"]
+        assert isinstance(words, FrozenText)
+        load_weights(words.encoder, self.settings.words.weights)
+        load_tokenizer(words.tokens, self.settings.words.weights)
+
+    def forward(self, streams: Streams) -> Tensor:
+        """Logits (B, K)."""
+        embedding = streams["words"].values[:, 0]  # (B, D)
+        shifts = {int(stage): projection(embedding) for stage, projection in self.projections.items()}
+        if self.settings.proj_activation == "relu":
+            shifts = {stage: F.relu(shift) for stage, shift in shifts.items()}
+        before_relu = self.settings.shift_position == "pre_relu"
+        logits: Tensor = self.classifier(self.encoder(streams["log_mel"], shifts, before_relu=before_relu))
+        return logits

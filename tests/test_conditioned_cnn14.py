@@ -1,0 +1,149 @@
+"""The second paper's fusion beside its equations, written out here; sizes; stages."""
+
+from collections.abc import Sequence
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from affetto import models
+from affetto.batch import Padded, pad
+from affetto.errors import ConfigError
+from affetto.models import SpeechModel
+
+WORDS = {"width": 8, "layers": 1, "heads": 1, "inner": 8, "vocabulary": 64}
+ALL = (1, 2, 3, 4, 5, 6)
+
+
+def create(**settings) -> SpeechModel:
+    """A small network whose weights, statistics of batch norms included, are far from where they begin."""
+    content = {"name": "conditioned_cnn14", "encoder": {"width": 2}, "words": WORDS, **settings}
+    model = models.get(content["name"]).create(models.parse_settings(content, source="test"), 4)
+    generator = torch.Generator().manual_seed(0)
+    for name, tensor in model.trained_state.items():
+        if tensor.is_floating_point():
+            drawn = 0.3 * torch.randn(tensor.shape, generator=generator)
+            tensor.copy_(drawn.abs() + 0.5 if name.endswith("running_var") else drawn)
+    return model.eval()
+
+
+def heard(lengths: Sequence[int] = (70,)) -> dict[str, Padded]:
+    """Random log-mel frames and embeddings of clips."""
+    generator = torch.Generator().manual_seed(1)
+    frames = [torch.randn(length, 64, generator=generator) for length in lengths]
+    embeddings = [torch.randn(1, 8, generator=generator) for _ in lengths]
+    return {"log_mel": pad(frames), "words": pad(embeddings)}
+
+
+def by_hand(state: dict[str, Tensor], frames: Tensor, e: Tensor, *, stages, pre_relu=False, proj_relu=False) -> Tensor:
+    """Logits (1, 4) of one clip's frames (T, 64) and embedding (8,), by equations (1) to (5) and PANNs' CNN14."""
+
+    def bn(x: Tensor, name: str) -> Tensor:
+        mean, var, gain, bias = (state[f"{name}.{k}"] for k in ("running_mean", "running_var", "weight", "bias"))
+        return (x - mean[:, None, None]) / (var[:, None, None] + 1e-5).sqrt() * gain[:, None, None] + bias[
+            :, None, None
+        ]
+
+    x = bn(frames.T[None, :, :, None], "encoder.bn0").permute(0, 3, 2, 1)  # (1, 1, T, 64)
+    for number in ALL:
+        block = f"encoder.blocks.{number - 1}"
+        h1 = F.relu(bn(F.conv2d(x, state[f"{block}.conv1.weight"], padding=1), f"{block}.bn1"))  # (1)
+        h2 = bn(F.conv2d(h1, state[f"{block}.conv2.weight"], padding=1), f"{block}.bn2")
+        shift = torch.zeros(())
+        if number in stages:
+            w, b = (state[f"projections.{number}.{kind}"] for kind in ("weight", "bias"))
+            shift = (w @ e + b)[:, None, None]  # (5)
+            shift = F.relu(shift) if proj_relu else shift
+        y = F.relu(h2 + shift) if pre_relu else F.relu(h2) + shift  # (2), (3)
+        x = F.avg_pool2d(y, 2) if number < 6 else y  # (4)
+    steps = x.mean(dim=3)  # over frequency
+    pooled = steps.amax(dim=2) + steps.mean(dim=2)
+    hidden = F.relu(F.linear(pooled, state["encoder.fc1.weight"], state["encoder.fc1.bias"]))
+    return F.linear(hidden, state["classifier.weight"], state["classifier.bias"])
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("stages", [ALL, (6,), (1,), (2, 5)])
+@pytest.mark.parametrize("shift_position", ["post_relu", "pre_relu"])
+@pytest.mark.parametrize("proj_activation", ["none", "relu"])
+def test_its_answers_are_those_of_the_equations(stages, shift_position, proj_activation):
+    model = create(stages=stages, shift_position=shift_position, proj_activation=proj_activation)
+    streams = heard((70, 40, 96))
+    state = model.trained_state
+    ways = {"pre_relu": shift_position == "pre_relu", "proj_relu": proj_activation == "relu"}
+    clips = zip(streams["log_mel"].unbind(), streams["words"].values[:, 0], strict=True)
+    expected = torch.cat([by_hand(state, frames, e, stages=stages, **ways) for frames, e in clips])
+    torch.testing.assert_close(model(streams), expected, atol=1e-5, rtol=1e-5)
+    without = by_hand(state, streams["log_mel"].unbind()[0], streams["words"].values[0, 0], stages=())
+    assert not torch.allclose(expected[:1], without, atol=1e-3)
+
+
+@pytest.mark.parametrize(("stages", "parameters"), [(ALL, 3_100_608), ((6,), 1_574_912), ((1, 2), 769 * (64 + 128))])
+def test_projections_of_berts_embeddings_have_the_papers_size(stages, parameters):
+    content = {"name": "conditioned_cnn14", "stages": stages, "words": {**WORDS, "width": 768}}
+    with torch.device("meta"):
+        model = models.get("conditioned_cnn14").create(models.parse_settings(content, source="test"), 4)
+    assert n_parameters(model.projections) == parameters
+    assert n_parameters(model) - n_parameters(model.streams) == 79_681_988 + parameters
+    assert {name: (p.in_features, p.out_features) for name, p in model.projections.items()} == {
+        str(stage): (768, 64 * 2 ** (stage - 1)) for stage in stages
+    }
+
+
+def n_parameters(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+@torch.inference_mode()
+def test_projections_of_zero_leave_cnn14():
+    model = create()
+    for parameter in model.projections.parameters():
+        parameter.zero_()
+    content = {"name": "cnn14", "encoder": {"width": 2}}
+    alone = models.get("cnn14").create(models.parse_settings(content, source="test"), 4).eval()
+    state = model.trained_state
+    alone.load_state_dict({name: tensor for name, tensor in state.items() if not name.startswith("projections.")})
+    streams = heard((70, 33))
+    assert torch.equal(model(streams), alone({"log_mel": streams["log_mel"]}))
+
+
+@torch.inference_mode()
+def test_single_stage_fusion_adds_twice_its_projection_after_the_pooling():
+    model = create(stages=[6])
+    seen: list[Tensor] = []
+    hook = model.encoder.fc1.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0]))
+    streams = heard((70, 100))
+    model(streams)
+    shift = model.projections["6"](streams["words"].values[:, 0])
+    model.projections["6"].weight.zero_()
+    model.projections["6"].bias.zero_()
+    model(streams)
+    hook.remove()
+    torch.testing.assert_close(seen[0], seen[1] + 2 * shift, atol=1e-5, rtol=1e-5)
+
+
+def test_the_embeddings_width_is_that_of_the_words():
+    for width in (8, 12):
+        model = create(words={**WORDS, "width": width})
+        assert {projection.in_features for projection in model.projections.values()} == {width}
+
+
+def test_projections_begin_as_the_rest_does():
+    content = {"name": "conditioned_cnn14", "encoder": {"width": 2}, "words": WORDS}
+    model = models.get("conditioned_cnn14").create(models.parse_settings(content, source="test"), 4)
+    for projection in model.projections.values():
+        bound = (6 / (projection.in_features + projection.out_features)) ** 0.5
+        assert 0.5 * bound < projection.weight.abs().max() <= bound
+        assert not projection.bias.any()
+
+
+@pytest.mark.parametrize("stages", [[], [0], [7], [2, 1], [3, 3]])
+def test_stages_that_are_no_blocks_are_refused(stages):
+    with pytest.raises(ConfigError, match="stages are numbers of blocks from 1 to 6, each once and in order, got"):
+        create(stages=stages)
+
+
+def test_words_are_never_trained():
+    with pytest.raises(ConfigError, match="the words' encoder is frozen, got words.trainable true"):
+        create(words={**WORDS, "trainable": True})
