@@ -18,12 +18,13 @@ FILES = {"config.json", "model.safetensors", "golden.safetensors", "README.md"}
 LABELS = ("anger", "fear", "neutral")
 
 
-@pytest.fixture(params=["probe", "cnn", "bert", "bert trainable"])
+@pytest.fixture(params=["probe", "cnn", "conditioned_cnn14", "bert", "bert trainable"])
 def fresh(request, tiny_probe, tiny_bert) -> Checkpoint:
     """A checkpoint with random weights, not saved yet."""
     content = {
         "probe": tiny_probe,
         "cnn": {"name": "cnn"},
+        "conditioned_cnn14": {"name": "conditioned_cnn14", "encoder": {"width": 2}, "words": tiny_bert},
         "bert": {"name": "bert", "encoder": tiny_bert},
         "bert trainable": {"name": "bert", "encoder": {**tiny_bert, "trainable": True}},
     }[request.param]

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from affetto import models
 from affetto.batch import Padded, pad
+from affetto.encoders import cnn14
 from affetto.encoders.cnn14 import Cnn14, Cnn14Settings, MaskedBatchNorm, from_panns
 from affetto.errors import CheckpointError, ConfigError
 from affetto.models import SpeechModel
@@ -171,6 +172,44 @@ def test_in_training_too_the_answer_knows_no_padding():
     padded = pad(clips)
     more = model.listen(Padded(F.pad(padded.values, (0, 9_000)), padded.lengths))
     torch.testing.assert_close(more, beside, atol=1e-5, rtol=1e-5)
+
+
+def plainly(encoder: Cnn14, frames: Tensor) -> Tensor:
+    """What PyTorch's plain layers make of clips of one length, (B, width), in training without dropout."""
+
+    def bn(x: Tensor, norm: torch.nn.BatchNorm2d) -> Tensor:
+        return F.batch_norm(x, None, None, norm.weight, norm.bias, training=True)
+
+    maps = bn(frames.transpose(1, 2)[..., None], encoder.bn0).transpose(1, 3)
+    for number, block in enumerate(encoder.blocks, start=1):
+        maps = bn(F.conv2d(maps, block.conv1.weight, padding=1), block.bn1).relu()
+        maps = bn(F.conv2d(maps, block.conv2.weight, padding=1), block.bn2).relu()
+        maps = F.avg_pool2d(maps, 2) if number < 6 else maps
+    steps = maps.mean(dim=3)
+    return encoder.fc1(steps.amax(dim=2) + steps.mean(dim=2)).relu()
+
+
+def test_in_training_answers_and_slopes_are_those_of_plain_layers():
+    encoder = create({"name": "cnn14", "encoder": {"width": 4, "dropout": 0.0}}).encoder.train()
+    frames, weights = torch.randn(5, 70, 64), torch.randn(5, encoder.width)
+    ours = encoder(Padded(frames, torch.full((5,), 70)))
+    theirs = plainly(encoder, frames)
+    torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
+    parameters = list(encoder.parameters())
+    slopes = (torch.autograd.grad((each * weights).sum(), parameters) for each in (ours, theirs))
+    for ours, theirs in zip(*slopes, strict=True):
+        assert (ours - theirs).norm() <= 1e-4 * theirs.norm()
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("n_frames", [32, 250, 1100])
+def test_small_maps_are_convolved_alike_however_it_is_done(n_frames, monkeypatch):
+    """The last block's maps have 1 x 2 points, 7 x 2 and 34 x 2, of which the last are many enough to be convolved."""
+    encoder = create({"name": "cnn14", "encoder": {"width": 2}}).encoder.eval()
+    frames = pad([torch.randn(n_frames, 64), torch.randn(32, 64)])
+    product = encoder(frames)
+    monkeypatch.setattr(cnn14, "SMALL_MAP", 0)
+    torch.testing.assert_close(encoder(frames), product, atol=1e-5, rtol=1e-5)
 
 
 def test_other_numbers_of_bins_are_refused():

@@ -5,10 +5,13 @@ from collections.abc import Sequence
 import pytest
 import torch
 import torch.nn.functional as F
+import yaml
 from torch import Tensor, nn
 
-from affetto import models
+from affetto import corpora, experiment, models
 from affetto.batch import Padded, pad
+from affetto.bench import Bench
+from affetto.cache import FeatureCache
 from affetto.errors import ConfigError
 from affetto.models import SpeechModel
 
@@ -147,3 +150,59 @@ def test_stages_that_are_no_blocks_are_refused(stages):
 def test_words_are_never_trained():
     with pytest.raises(ConfigError, match="the words' encoder is frozen, got words.trainable true"):
         create(words={**WORDS, "trainable": True})
+
+
+# In training
+
+
+class KilledError(Exception):
+    pass
+
+
+def killed(what, done, total):
+    """A listener to progress that ends the run after its second epoch."""
+    if (what, done) == ("epochs", 2):
+        raise KilledError
+
+
+def test_trained_by_the_papers_recipe_and_interrupted_it_ends_as_if_it_had_not_been(spoken, tiny_bert, tmp_path):
+    """Of two clips that sound alike, it tells apart what is said; BERT stays as it was."""
+    content = {
+        "name": "x",
+        "corpus": "table",
+        "protocol": "speaker-4fold",
+        "model": {"name": "conditioned_cnn14", "encoder": {"width": 2}, "words": tiny_bert},
+        "training": {
+            "epochs": 4,
+            "batch_size": 16,
+            "crop": 1.2,  # which some clips are shorter than
+            "optimizer": "sgd",
+            "learning_rate": 0.01,
+            "schedule": "constant",
+            "warmup": 0.0,
+            "clip": None,
+        },
+    }
+    (tmp_path / "x.yaml").write_text(yaml.safe_dump(content))
+    settings, corpus = experiment.read_one(tmp_path / "x.yaml"), corpora.read("table", spoken)
+    cpu = torch.device("cpu")
+    bench = Bench.prepare(settings, corpus, cache=FeatureCache(tmp_path), device=cpu, precision="fp32")
+    rows = {
+        name: [i for i, speaker in enumerate(corpus.table["speaker"]) if speaker == name] for name in ("ann", "ben")
+    }
+    [(whole, history)] = bench.train(settings, rows["ann"], rows["ben"], seed=0)
+    assert history.epochs[-1].loss < history.epochs[0].loss
+    with pytest.raises(KilledError):
+        bench.train(settings, rows["ann"], rows["ben"], seed=0, folder=tmp_path, progress=killed)
+    [(torn, history_torn)] = bench.train(settings, rows["ann"], rows["ben"], seed=0, folder=tmp_path)
+    assert history_torn == history
+    state = torn.state_dict()
+    assert all(torch.equal(tensor, state[name]) for name, tensor in whole.state_dict().items())
+
+    fresh = models.get("conditioned_cnn14").create(settings.model, 3)
+    fresh.load_pretrained()
+    bert = fresh.streams["words"].encoder.state_dict()
+    assert all(torch.equal(tensor, state[f"streams.words.encoder.{name}"]) for name, tensor in bert.items())
+    waveform = pad([0.1 * torch.randn(16_000)])
+    with torch.inference_mode():
+        assert not torch.allclose(torn.listen(waveform, ["leave me"]), torn.listen(waveform, ["what a day"]), atol=1e-3)

@@ -205,6 +205,20 @@ def test_the_cnn_learns_the_synthetic_emotions_and_memorises_a_batch(bench):
     assert history.epochs[-1].loss < 0.02
 
 
+@pytest.mark.slow
+def test_cnn14_learns_the_synthetic_emotions_by_sgd_and_memorises_a_batch(bench):
+    sgd = {"optimizer": "sgd", "schedule": "constant", "warmup": 0.0, "learning_rate": 0.01, "clip": None}
+    tried = bench({"name": "cnn14", "encoder": {"width": 8}}, epochs=10, batch_size=8, **sgd)
+    train_rows = spoken_by(tried.features, ["ann", "ben"])
+    [(_, history)] = tried.train(tried.experiment, train_rows, spoken_by(tried.features, ["cem"]), seed=0)
+    assert history.epochs[-1].loss < 0.5 * history.epochs[0].loss
+    assert history.best.dev["ua"] > 0.8
+    settings = {"training.epochs": 60, "training.batch_size": None, "training.learning_rate": 0.03}
+    memorise = tried.experiment.with_settings({**settings, "model.encoder.dropout": 0.0})
+    [(_, history)] = tried.train(memorise, train_rows[::6], [], seed=0)
+    assert history.epochs[-1].loss < 0.05
+
+
 def test_normalisation_comes_from_the_training_rows_alone(bench, tiny_probe, monkeypatch):
     tried = bench(tiny_probe, epochs=1, batch_size=None)
     rows = spoken_by(tried.features, ["ann", "ben"])
