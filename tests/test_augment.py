@@ -1,9 +1,11 @@
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.ndimage import map_coordinates
 
-from affetto.augment import SpecAugmentSettings, crop, spec_augment
+from affetto.augment import SpecAugmentSettings, WarpSettings, crop, spec_augment, warp
 from affetto.batch import Padded, pad
 
 
@@ -135,3 +137,33 @@ def test_the_generator_alone_decides_where_stretches_begin():
     assert torch.equal(once(0), once(0))
     assert not torch.equal(once(0), once(1))
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_warping_reads_every_frame_and_bin_where_scipy_does(monkeypatch):
+    clips = pad([torch.randn(37, 20), torch.randn(21, 20)])
+    draws = iter([torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0])])  # fastest and slowest; squeezed and stretched
+    monkeypatch.setattr(torch, "rand", lambda *_, **__: next(draws))
+    warped = warp({"a": clips}, {"a": 1}, WarpSettings(tempo=0.2, frequency=0.1), torch.Generator())["a"]
+    assert warped.lengths.tolist() == [30, 26]  # 37 / 1.2, 21 / 0.8
+    for clip, result, tempo, frequency in zip(clips.unbind(), warped.unbind(), (1.2, 0.8), (0.9, 1.1), strict=True):
+        times = (np.arange(len(result)) * tempo).clip(max=len(clip) - 1)
+        bins = (np.arange(20) * frequency).clip(max=19)
+        expected = map_coordinates(clip.numpy(), np.meshgrid(times, bins, indexing="ij"), order=1)
+        np.testing.assert_allclose(result.numpy(), expected, atol=1e-4)
+    assert not warped.values[1, 26:].any()
+
+
+def test_warping_by_nothing_changes_nothing():
+    clips = {"a": pad([torch.randn(30, 8), torch.randn(1, 8)])}
+    same = warp(clips, {"a": 2}, WarpSettings(tempo=0, frequency=0), torch.Generator().manual_seed(0))["a"]
+    torch.testing.assert_close(same.values, clips["a"].values, atol=1e-5, rtol=0)
+    assert torch.equal(same.lengths, clips["a"].lengths)
+
+
+def test_streams_are_warped_alike_and_deltas_as_spectra_of_their_own():
+    mel, other = torch.randn(40, 10), torch.randn(40, 10)
+    streams = {"both": pad([torch.cat([mel, other], dim=1)]), "first": pad([mel]), "second": pad([other])}
+    warped = warp(streams, {"both": 2, "first": 1, "second": 1}, WarpSettings(), torch.Generator().manual_seed(3))
+    assert len(warped["both"].values[0]) != 40
+    parts = torch.cat([warped["first"].values, warped["second"].values], dim=2)
+    torch.testing.assert_close(warped["both"].values, parts)

@@ -14,6 +14,7 @@ import torch
 import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
+from torch.optim.swa_utils import AveragedModel
 
 from affetto import corpora, experiment, training
 from affetto.batch import Padded
@@ -624,6 +625,28 @@ def test_predictions_come_in_the_order_of_the_rows(features):
     torch.testing.assert_close(together.sum(dim=1), torch.ones(5))
 
 
+def test_the_average_of_the_weights_is_judged_and_kept(features, monkeypatch):
+    steps = []
+    update = AveragedModel.update_parameters
+
+    def watched(self, model):
+        update(self, model)
+        steps.append({name: tensor.clone() for name, tensor in model.trained_state.items()})
+
+    monkeypatch.setattr(AveragedModel, "update_parameters", watched)
+    [history] = train_for(features, [("cem",)], epochs=3, average=0.8, learning_rate=0.01)
+    assert len(steps) == 6
+    average, kept = steps[0], []
+    for number, weights in enumerate(steps, start=1):
+        if number > 1:
+            average = {name: 0.8 * average[name] + 0.2 * tensor for name, tensor in weights.items()}
+        if number % (len(steps) // 3) == 0:
+            kept.append(average)
+    for name, tensor in history.weights.items():
+        torch.testing.assert_close(tensor, kept[history.best.epoch - 1][name])
+        assert not torch.equal(tensor, steps[-1][name]) or not tensor.is_floating_point()
+
+
 def test_progress_is_told_of_every_epoch(features):
     told = []
     train(features, epochs=3, progress=lambda *news: told.append(news))
@@ -636,6 +659,7 @@ def test_progress_is_told_of_every_epoch(features):
 TORN = {
     "all epochs": {},
     "patience": {"patience": 2, "learning_rate": 0.0},
+    "averaged": {"average": 0.9, "warp": {}},
     "sgd": {"optimizer": "sgd", "schedule": "constant", "warmup": 0.0, "learning_rate": 0.1, "batch_size": 16},
 }
 

@@ -1,4 +1,7 @@
-"""What is done to features in training alone: random stretches of long clips, and SpecAugment.
+"""What is done to features in training alone: warped time and frequency, random stretches of long clips, SpecAugment.
+
+Warping speaks a clip faster or slower, as speed perturbation does (Ko et al., 2015), and by a longer or shorter vocal
+tract (Jaitly and Hinton, 2013), both by interpolation of log-mel frames.
 
 SpecAugment (Park et al., 2019, arXiv:1904.08779): stripes of time and of frequency set to zero.
 
@@ -10,6 +13,7 @@ of its clip.
 from collections.abc import Mapping
 
 import torch
+import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
@@ -28,6 +32,58 @@ class SpecAugmentSettings(Settings):
     mel_stripes: int = Field(default=2, ge=0)
     mel_width: int = Field(default=20, ge=0)
     """Bins, at most."""
+
+
+class WarpSettings(Settings):
+    """How far time and frequency are stretched, evenly at random to either side."""
+
+    tempo: float = Field(default=0.15, ge=0, lt=1)
+    """Share by which a clip is spoken faster or slower, at most."""
+    frequency: float = Field(default=0.1, ge=0, lt=1)
+    """Share by which the mel axis is stretched or squeezed from its lower end on, at most."""
+
+
+def warp(
+    streams: Mapping[str, Padded], blocks: Mapping[str, int], settings: WarpSettings, generator: torch.Generator
+) -> dict[str, Padded]:
+    """Every clip with its time and its frequencies stretched, the same in all streams.
+
+    Args:
+        streams: log-mel frames, each (B, T, M).
+        blocks: of each stream, how many spectra stand side by side in a frame: the log-mel bins and their deltas.
+            Deltas are stretched as spectra; that a faster clip has steeper ones is left out.
+        settings: how far.
+        generator: on the CPU; where the randomness comes from.
+
+    Returns:
+        The streams, (B, T', M), longest clip first cut or grown by what its tempo asks for.
+    """
+    clips = len(next(iter(streams.values())))
+    tempo = 1 + settings.tempo * (2 * torch.rand(clips, generator=generator) - 1)
+    frequency = 1 + settings.frequency * (2 * torch.rand(clips, generator=generator) - 1)
+    return {name: _warp(stream, blocks[name], tempo, frequency) for name, stream in streams.items()}
+
+
+def _warp(stream: Padded, blocks: int, tempo: Tensor, frequency: Tensor) -> Padded:
+    """Frames (B, T, M) at the places that tempo and frequency, (B,) each, send every output frame and bin to."""
+    device, (clips, frames, width) = stream.values.device, stream.values.shape
+    tempo, frequency = tempo.to(device), frequency.to(device)
+    lengths = (stream.lengths / tempo).long().clamp(min=1)
+    bins = width // blocks
+    times = torch.arange(int(lengths.max()), device=device) * tempo[:, None]
+    times = times.minimum(stream.lengths[:, None] - 1)  # (B, T')
+    places = (torch.arange(bins, device=device) * frequency[:, None]).clamp(max=bins - 1)  # (B, bins)
+    shape = (clips, times.shape[1], bins)
+    across, along = _unit(places, bins)[:, None].expand(shape), _unit(times, frames)[:, :, None].expand(shape)
+    grid = torch.stack([across, along], dim=-1)
+    spectra = stream.values.reshape(clips, frames, blocks, bins).transpose(1, 2)  # (B, blocks, T, bins)
+    warped = F.grid_sample(spectra, grid, padding_mode="border", align_corners=True)
+    return Padded(warped.transpose(1, 2).flatten(2), lengths).zeroed()
+
+
+def _unit(positions: Tensor, size: int) -> Tensor:
+    """Positions 0..size - 1 on -1..1."""
+    return 2 * positions / max(size - 1, 1) - 1
 
 
 def crop(

@@ -11,6 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+FRAMES = 64
+"""What the lengths of batches on CUDA are multiples of: cuDNN plans its convolutions anew for every length it meets."""
+
 
 @dataclass(frozen=True)
 class Padded:
@@ -29,8 +32,11 @@ class Padded:
 
     @property
     def is_full(self) -> bool:
-        """Whether nothing is padded, so that masks can be left out."""
-        return bool((self.lengths == self.values.shape[1]).all())
+        """Whether it is known that nothing is padded, so that masks can be left out.
+
+        On a GPU it is not: to look, the processor would wait for all that the GPU still has to do.
+        """
+        return self.lengths.device.type == "cpu" and bool((self.lengths == self.values.shape[1]).all())
 
     @property
     def mask(self) -> Tensor:
@@ -41,6 +47,10 @@ class Padded:
     def to(self, device: torch.device | str) -> "Padded":
         """The same on another device."""
         return Padded(self.values.to(device), self.lengths.to(device))
+
+    def extended(self, multiple: int) -> "Padded":
+        """The same, padded until its length is a multiple; sequences of a single step stay as they are."""
+        return self if self.values.shape[1] == 1 else Padded(extend(self.values, multiple), self.lengths)
 
     def zeroed(self) -> "Padded":
         """The same with zeros wherever it is padded."""
@@ -74,8 +84,11 @@ class Batch:
     targets: Tensor
 
     def to(self, device: torch.device | str) -> "Batch":
-        """The same on another device."""
-        return Batch({name: stream.to(device) for name, stream in self.streams.items()}, self.targets.to(device))
+        """The same on another device; on CUDA padded to a multiple of `FRAMES`."""
+        streams = {name: stream.to(device) for name, stream in self.streams.items()}
+        if torch.device(device).type == "cuda":
+            streams = {name: each.extended(FRAMES) for name, each in streams.items()}
+        return Batch(streams, self.targets.to(device))
 
 
 def pad(sequences: Sequence[Tensor]) -> Padded:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Literal
 
 import torch
@@ -116,11 +117,13 @@ class Standardize(nn.Module):
         return (features - self.mean) / self.deviation
 
 
+@lru_cache(maxsize=64)
+@torch.inference_mode(False)  # a table made in inference could not be used in training
 def sinusoids(length: int, width: int, *, device: torch.device | None = None) -> Tensor:
     """Sinusoidal positions, sine on even and cosine on odd dimensions (Vaswani et al., 2017, section 3.5).
 
     Returns:
-        (length, width) in -1..1.
+        (length, width) in -1..1; shared, not to be written to.
     """
     # float64 on the CPU: in float32 the angles of late positions would be off by more than 1e-4.
     positions = torch.arange(length, dtype=torch.float64)[:, None]
@@ -191,9 +194,10 @@ def max_pool(maps: Padded, stride: int) -> Padded:
     if not maps.is_full:
         # Only the window across a clip's end mixes real and padded frames; those wholly beyond it are zeroed below.
         beyond = maps.lengths[:, None] + torch.arange(stride - 1, device=x.device)  # (B, stride - 1)
-        partial = beyond < stride * ceil_divide(maps.lengths, stride)[:, None]
-        clip = torch.arange(len(maps), device=x.device)[:, None].expand_as(beyond)
-        x = x.index_put((clip[partial], beyond[partial]), x.new_tensor(lowest))
+        beyond = beyond.clamp(max=x.shape[1] - 1)
+        partial = (beyond >= maps.lengths[:, None]) & (beyond < stride * ceil_divide(maps.lengths, stride)[:, None])
+        clip = torch.arange(len(maps), device=x.device)[:, None]
+        x = x.index_put((clip, beyond), x[clip, beyond].masked_fill(partial[..., None, None], lowest))
     pooled = F.max_pool2d(x.permute(0, 3, 1, 2), stride).permute(0, 2, 3, 1)
     return Padded(pooled, ceil_divide(maps.lengths, stride)).zeroed()
 

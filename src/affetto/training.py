@@ -12,15 +12,17 @@ import pickle
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from accelerate import Accelerator
 from pydantic import Field
 from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
+from torch.optim.swa_utils import get_ema_multi_avg_fn as ema
 
-from affetto.augment import SpecAugmentSettings, crop, spec_augment
-from affetto.batch import Batch, Padded, by_length
+from affetto.augment import SpecAugmentSettings, WarpSettings, crop, spec_augment, warp
+from affetto.batch import Batch, by_length
 from affetto.config import Settings
 from affetto.dataset import Data, Progress, no_progress, shuffled_batches
 from affetto.device import Precision, autocast
@@ -68,7 +70,12 @@ class TrainingSettings(Settings):
     a better score instead, by however little."""
     crop: float | None = Field(default=None, gt=0)
     """Seconds of the random stretch that is taken of longer clips in training; null: whole clips."""
+    warp: WarpSettings | None = None
+    """How far log-mel frames are stretched in time and frequency; null: not at all."""
     spec_augment: SpecAugmentSettings | None = None
+    average: float | None = Field(default=None, gt=0, lt=1)
+    """Decay, a step, of the moving average of the weights that is judged and kept in place of the weights themselves;
+    null: the weights themselves are."""
 
 
 @dataclass(frozen=True)
@@ -151,20 +158,22 @@ def fit(
     optimizer = _optimizer(model, settings)
     schedule = _schedule(optimizer, settings, steps=settings.epochs * _steps_per_epoch(settings, len(train)))
     network, optimizer, schedule = accelerator.prepare(model, optimizer, schedule)
-    state = _State(model, optimizer, schedule, choices, folder)
+    average = None if settings.average is None else AveragedModel(model, multi_avg_fn=ema(settings.average))  # type: ignore[no-untyped-call]
+    state = _State(model, average, optimizer, schedule, choices, folder)
     losses = state.resume()
     board = _Board(folder, done=len(losses))
     whole = data.batch(list(train)).to(accelerator.device) if settings.batch_size is None else None
+    judged = model if average is None else cast(SpeechModel, average.module)
 
     while len(losses) < settings.epochs and not all(choice.is_over for choice in choices):
         number = len(losses) + 1
         generator = torch.Generator().manual_seed(_seed(seed, number))
         torch.manual_seed(_seed(seed, number))  # dropout
         model.train()
-        total, clips = 0.0, 0
+        total, clips = torch.zeros((), dtype=torch.float64, device=accelerator.device), 0
         for rows in _batches(train, data, settings, generator):
-            batch = whole or data.batch(rows).to(accelerator.device)
-            streams, targets = task.pose(_augment(model, batch, settings, generator), batch.targets, generator)
+            batch = _augment(model, whole or data.batch(rows), settings, generator).to(accelerator.device)
+            streams, targets = task.pose(batch.streams, batch.targets, generator)
             with autocast(accelerator.device, precision):
                 outputs = network(streams)
             loss = task.loss(outputs, targets, weights)
@@ -174,12 +183,14 @@ def fit(
             optimizer.step()
             schedule.step()
             optimizer.zero_grad()
-            total, clips = total + loss.item() * len(rows), clips + len(rows)
-        losses.append(total / clips)
+            if average is not None:
+                average.update_parameters(model)
+            total, clips = total + loss.detach() * len(rows), clips + len(rows)
+        losses.append(total.item() / clips)
         if not math.isfinite(losses[-1]):
             raise TrainingError(f"the loss of epoch {number} is {losses[-1]}; try a lower training.learning_rate")
         for choice in choices:
-            choice.judge(number, losses[-1], model, data, accelerator.device, precision)
+            choice.judge(number, losses[-1], judged, data, accelerator.device, precision)
         board.show(number, losses[-1], choices)
         state.keep(losses)  # after the curves: what they have beyond the state, a resumed run purges
         progress("epochs", number, settings.epochs)
@@ -290,21 +301,22 @@ def _steps_per_epoch(settings: TrainingSettings, clips: int) -> int:
     return settings.steps_per_epoch or math.ceil(clips / (settings.batch_size or clips))
 
 
-def _augment(
-    model: SpeechModel, batch: Batch, settings: TrainingSettings, generator: torch.Generator
-) -> dict[str, Padded]:
-    """The batch's streams: a random stretch of long clips, and stripes struck out of log-mel frames.
+def _augment(model: SpeechModel, batch: Batch, settings: TrainingSettings, generator: torch.Generator) -> Batch:
+    """The batch with log-mel frames warped, a random stretch of long clips, and stripes struck out of log-mel frames.
 
-    Frozen encoders heard the whole clip before.
+    Frozen encoders heard the whole clip before, as it is.
     """
     streams = dict(batch.streams)
+    ends = {name: end.front_end for name, end in model.streams.items() if isinstance(end, LogMel)}
+    if settings.warp is not None and ends:
+        blocks = {name: 1 + end.deltas for name, end in ends.items()}
+        streams |= warp({name: streams[name] for name in ends}, blocks, settings.warp, generator)
     if settings.crop is not None:
         streams = crop(streams, {name: model.frame_rate(name) for name in streams}, settings.crop, generator)
     if settings.spec_augment is not None:
-        for name, stream in streams.items():
-            if isinstance(model.streams[name], LogMel):
-                streams[name] = spec_augment(stream, settings.spec_augment, generator=generator)
-    return streams
+        for name in ends:
+            streams[name] = spec_augment(streams[name], settings.spec_augment, generator=generator)
+    return Batch(streams, batch.targets)
 
 
 def _optimizer(model: SpeechModel, settings: TrainingSettings) -> torch.optim.Optimizer:
@@ -379,9 +391,16 @@ class _State:
     """Everything that an interrupted run needs, in one file that is replaced whole after every epoch."""
 
     def __init__(
-        self, model: SpeechModel, optimizer: Any, schedule: Any, choices: Sequence[_Choice], folder: Path | None
+        self,
+        model: SpeechModel,
+        average: AveragedModel | None,
+        optimizer: Any,
+        schedule: Any,
+        choices: Sequence[_Choice],
+        folder: Path | None,
     ) -> None:
-        self.model, self.optimizer, self.schedule, self.choices = model, optimizer, schedule, choices
+        self.model, self.average = model, average
+        self.optimizer, self.schedule, self.choices = optimizer, schedule, choices
         self.file = None if folder is None else folder / "state.pt"
         self.log = None if folder is None else folder / "metrics.jsonl"
 
@@ -394,6 +413,9 @@ class _State:
         except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
             raise CheckpointError(f"{self.file}: is damaged; delete it to start this training anew") from error
         self.model.load_state_dict(state["model"], strict=False)
+        if self.average is not None:
+            self.average.module.load_state_dict(state["average"], strict=False)
+            self.average.n_averaged.fill_(state["averaged"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
         for choice, kept in zip(self.choices, state["choices"], strict=True):
@@ -407,6 +429,8 @@ class _State:
             return
         state = {
             "model": self.model.trained_state,
+            "average": None if self.average is None else self.average.module.trained_state,
+            "averaged": None if self.average is None else int(self.average.n_averaged),
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
             "losses": list(losses),
