@@ -115,8 +115,8 @@ def document(gathered: Gathered, results: Path, out: Path) -> Document:
     for corpus in sorted(billed):
         rules = [section for section in gathered.sections if section.leak and section.leak[0] == corpus]
         chapters.append(_bill([bill for bill in found if bill.corpus == corpus], rules, results, out))
-    beside = reproduction.measured(gathered)
-    chapters += [reproduction.chapter(study, beside) for study in studies()]
+    beside, known = reproduction.measured(gathered), reproduction.every(gathered)
+    chapters += [reproduction.chapter(study, beside, known) for study in studies()]
     chapters.append(Chapter(("What the numbers mean, and what not",), "meaning", (Points(MEANING),)))
     chapters.append(Chapter(("How rows are compared",), COMPARING_PLACE, (Points(COMPARING),)))
     left_out = (*gathered.damaged, *faults)

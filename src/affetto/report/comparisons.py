@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
-from affetto import statistics
+from affetto import metrics, scores, statistics
 from affetto.errors import ProtocolError
 from affetto.report.sections import LEAKS, Row, Section, compare_keys
 from affetto.scores import INDEX
@@ -99,7 +100,7 @@ def compare(a: Row, b: Row) -> Pair:
     first, second = _paired(a, b, score)
     common = [seed for seed in a.results["seeds"] if seed in b.results["seeds"]]
     seed = (0 if 0 in common else common[0]) if common and a.results["task"] == "categories" else None
-    by_seed = [_by_seed(row, score) for row in (a, b)]
+    by_seed = [list(row.by_seed(score).values()) for row in (a, b)]
     return Pair(
         a.name,
         b.name,
@@ -210,15 +211,29 @@ def without_tuned(row: Row, section: Section) -> tuple[tuple[str, ...], dict[str
     return out, {str(name): float(value) for name, value in means.items()}
 
 
+def residual_slope(row: Row, label: str, seed: int) -> tuple[float, tuple[float, float]]:
+    """Slope of one seed's residuals on a dimension over the truth, with its interval over speakers.
+
+    Returns:
+        The slope, and the ends of its 95 % interval; NaN where a clip has no speaker or there are too few.
+    """
+    scoring, table = row.scoring, row.table[row.table["seed"] == seed]
+    place = scoring.labels.index(label)
+
+    def slope(sums: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        return metrics.residual_slope(sums[..., place, :6])
+
+    found = float(slope(scoring.sums(table)))
+    if table["speaker"].isna().any():
+        return found, (math.nan, math.nan)
+    interval = statistics.speaker_bootstrap(scores.clustered(table, scoring), slope, draws=scores.DRAWS).pooled
+    return found, (interval.low, interval.high)
+
+
 def _paired(a: Row, b: Row, score: str) -> tuple[Any, Any]:
     """Scores of the same speakers in the same order."""
     both = pd.concat([a.by_speaker(score), b.by_speaker(score)], axis=1, join="outer")
     return both[0].to_numpy(float), both[1].to_numpy(float)
-
-
-def _by_seed(row: Row, score: str) -> list[float]:
-    means = row.results["fold_mean_by_seed"].values()
-    return [math.nan if mean[score] is None else float(mean[score]) for mean in means]
 
 
 def _answers(a: Row, b: Row, seed: int) -> list[Any]:

@@ -4,13 +4,15 @@ import math
 import re
 from typing import Any
 
-from affetto.report.comparisons import Bill, Pair
-from affetto.report.literature import Exhibit, Line, Matrix, Published, Scores, Study
+from affetto import statistics
+from affetto.report.comparisons import Bill, Pair, residual_slope
+from affetto.report.literature import Board, Column, Exhibit, Line, Matrix, Place, Published, Scores, Study
 from affetto.report.sections import Gathered, Row, Section
 from affetto.report.tables import (
     DASH,
     MINUS,
     PER_CENT,
+    PLAIN,
     Code,
     Detail,
     Link,
@@ -36,6 +38,8 @@ FAR = 0.03
 EXHIBITED = ("wa", "ua", "macro_f1")
 """Scores that papers print, in the order of the columns."""
 UNEXPLAINED = "not explained yet"
+RIVALS = {"\N{ASTERISK OPERATOR}": "cnn14", "\N{DAGGER}": "bert"}
+"""Marks of the second paper, and our rows that a marked one differs from (tables 1 to 3)."""
 Measured = dict[tuple[str, str], Row]
 """Rows of ours by protocol and name."""
 _CALLED = {"wa": "WA", "ua": "UA", "macro_f1": "macro F1", "ccc": "CCC", "pearson": "PCC", "mse": "MSE", "mae": "MAE"}
@@ -293,6 +297,132 @@ def recalls(matrix: Matrix, study: Study, own: dict[str, float] | None) -> Table
     return Table(
         ("class", "the paper's words", Code(study.proposed)), rows, caption, words=(0, 1) if own else (0, 1, 2)
     )
+
+
+def board(said: Board, study: Study, found: Measured) -> Table:
+    """A table of means over seeds as a paper prints it, with ours below each line."""
+    rows: list[tuple[Text, ...]] = []
+    soft = []
+    for line in said.lines:
+        soft.append(len(rows))
+        rows.append(((line.model,), *((printed,) for printed in line.printed), ("",)))
+        protocols = [column.protocol for column in said.columns]
+        cells, missing = _ours(said, line, protocols, found)
+        reasons = dict.fromkeys(study.not_run[protocol] for protocol in missing if protocol in study.not_run)
+        words = f"not run{f': {listed(reasons)}' if reasons else ''}" if missing else ""
+        rows.append(((Code(line.row),), *cells, (words,)))
+    heads = (f"{column.head}, {_kind(column)}" for column in said.columns)
+    caption = f"{said.name}: {said.title}."
+    return Table(("system", *heads, "remark"), tuple(rows), caption, words=(0, len(said.columns) + 1), soft=tuple(soft))
+
+
+def _kind(column: Column) -> str:
+    """What a column's score is called without its dimension, which its head names."""
+    return _CALLED[column.score.partition("_")[0]]
+
+
+def stand_in(said: Board, study: Study, found: Measured) -> Table | None:
+    """The same of the corpora that stand in for the paper's, ours alone; None if nothing of it was run."""
+    protocols = [column.stand_in for column in said.columns]
+    made = [(line, *_ours(said, line, protocols, found)) for line in said.lines]
+    if all(len(missing) == len(set(protocols)) for _, _, missing in made):
+        return None
+    rows = tuple(((Code(line.row),), *cells) for line, cells, _ in made)
+    heads = [f"{column.head}, {_kind(column)}" for column in said.columns]
+    caption = f"{said.name}, ours alone, on {listed(dict.fromkeys(protocols))}. Dashes: not run."
+    for theirs, ours in study.instead.items():
+        heads, caption = [head.replace(theirs, ours) for head in heads], caption.replace(theirs, ours)
+    return Table(("system", *heads), rows, caption)
+
+
+def _ours(said: Board, line: Place, protocols: list[str], found: Measured) -> tuple[list[Text], list[str]]:
+    """The cells of a system of ours, and the protocols under which it was not run."""
+    cells: list[Text] = []
+    missing: dict[str, None] = {}
+    for column, protocol in zip(said.columns, protocols, strict=True):
+        row = found.get((protocol, f"{line.row}{column.ending}"))
+        if row is None:
+            missing[protocol] = None
+            cells.append((DASH,))
+        elif said.best:
+            cells.append(_of_best_seed(row, column.score))
+        else:
+            cells.append(_over_seeds(row, column.score, marks(row, line, column, found)))
+    return cells, list(missing)
+
+
+def marks(row: Row, line: Place, column: Column, found: Measured) -> str:
+    """Marks of the rivals from whom a row differs, over seeds, by more than chance, in whichever direction."""
+    made = ""
+    for mark, rival in RIVALS.items():
+        other = found.get((row.protocol, f"{rival}{column.ending}"))
+        if line.row in RIVALS.values() or other is None or other.key != row.key:
+            continue
+        sides = [list(each.by_seed(column.score).values()) for each in (row, other)]
+        made += mark if statistics.t_test(*sides).p_value <= ALPHA else ""
+    return made
+
+
+def _over_seeds(row: Row, score: str, made: str) -> Text:
+    """Mean over seeds with the deviation, as papers print them."""
+    of, deviation = _unit(score), row.deviation(score)
+    spread = () if math.isnan(deviation) else (Detail(f"({of.factor * deviation:.{of.digits}f})"),)
+    return (*of.score(row.score(score)), *spread, *((made,) if made else ()))
+
+
+def slopes(said: Board, rows: Measured, protocol: str) -> Table:
+    """Slopes of the lines through the residuals of a board's systems, at their best seeds.
+
+    Args:
+        said: the board.
+        rows: of ours by protocol and name.
+        protocol: under which.
+    """
+    labels = residual_labels(said)
+    lines: list[tuple[Text, ...]] = []
+    for line, row in placed(said, rows, protocol):
+        seed = best_seed(row)
+        lines.append(((Code(line.row),), *(_slope(row, label, seed) for label in labels)))
+    caption = f"{said.residuals} on {protocol}: slope of residuals over the truth, with 95 % intervals over speakers."
+    return Table(("system", *labels), tuple(lines), caption)
+
+
+def _slope(row: Row, label: str, seed: int | None) -> Text:
+    if seed is None:
+        return (DASH, Detail("(no dev scores)"))
+    slope, ends = residual_slope(row, label, seed)
+    low, high = (PLAIN.difference(end, PLAIN.interval_digits) for end in ends)
+    interval = () if math.isnan(ends[0]) else (Detail(f"[{low}, {high}]"),)
+    return (PLAIN.difference(slope, PLAIN.interval_digits), *interval)
+
+
+def residual_labels(said: Board) -> tuple[str, ...]:
+    """The dimensions of a board, in its order."""
+    return tuple(dict.fromkeys(column.score.partition("_")[2] for column in said.columns))
+
+
+def placed(said: Board, rows: Measured, protocol: str) -> list[tuple[Place, Row]]:
+    """A board's systems that were run under a protocol, with our rows of them."""
+    ending = said.columns[0].ending
+    found = ((line, rows.get((protocol, f"{line.row}{ending}"))) for line in said.lines)
+    return [(line, row) for line, row in found if row is not None]
+
+
+def best_seed(row: Row) -> int | None:
+    """The seed that is best on dev, or the only one; None if nothing says which of several."""
+    seeds = list(row.results["seeds"])
+    return row.best_seed if row.best_seed is not None else seeds[0] if len(seeds) == 1 else None
+
+
+def _of_best_seed(row: Row, score: str) -> Text:
+    seed = best_seed(row)
+    if seed is None:
+        return (DASH, Detail("(no dev scores)"))
+    return (*_unit(score).score(row.by_seed(score)[seed]), Detail(f"(seed {seed})"))
+
+
+def _unit(score: str) -> Unit:
+    return PER_CENT if score in EXHIBITED else PLAIN
 
 
 def not_run(protocol: str, study: Study) -> str:
