@@ -1008,4 +1008,14 @@ def test_residual_lines_have_slopes_and_intervals_over_speakers(second: Path) ->
         assert cell.startswith(f"\N{MINUS SIGN}{abs(slope):.2f} [")
         assert min(low, high) <= abs(slope) <= max(low, high)
     picture = second / "figures" / "paper-multistage-conditioning-figure-3-simulated_a-official-v1.svg"
-    assert all(f"{row}-vad" in picture.read_text(encoding="utf-8") for row in SEEDED)
+    assert all(f">{row}<" in picture.read_text(encoding="utf-8") for row in (*SEEDED, "late_fusion"))
+
+
+def test_late_fusion_is_the_mean_of_the_best_seeds(second: Path) -> None:
+    (line,) = (own for own in board_of(second, "Table 4, ours alone") if own[0] == "`late_fusion`")
+    parts = []
+    for row in ("cnn14", "bert"):
+        table = scores.read(second / "simulated_a-official-v1" / f"{row}-vad.csv")
+        parts.append(table[table["seed"] == 1].sort_values("file").reset_index(drop=True))
+    mean = (parts[0]["arousal"] + parts[1]["arousal"]) / 2
+    assert line[1].startswith(f"{audmetric.concordance_cc(parts[0]['arousal_truth'], mean):.3f} ")

@@ -138,11 +138,13 @@ class Place:
         model: as the paper calls it.
         row: how the names of our rows of it begin.
         printed: what the paper prints in each column: the mean over seeds, the deviation in brackets, and marks.
+        average: rows whose best seeds it averages, where best seeds are shown.
     """
 
     model: str
     row: str
     printed: tuple[str, ...]
+    average: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -260,7 +262,10 @@ def _exhibit(content: dict[str, Any], *, drawn: bool) -> Exhibit:
 
 def _board(content: dict[str, Any]) -> Board:
     columns = tuple(Column(**column) for column in content["columns"])
-    lines = tuple(Place(**{**line, "printed": tuple(map(str, line["printed"]))}) for line in content["lines"])
+    lines = tuple(
+        Place(line["model"], line["row"], tuple(map(str, line["printed"])), tuple(line.get("average", ())))
+        for line in content["lines"]
+    )
     return Board(**{**content, "columns": columns, "lines": lines})
 
 

@@ -7,10 +7,9 @@ import math
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from affetto.report import figures, scoreboards
-from affetto.report.comparisons import compare
+from affetto.report.comparisons import Best, compare
 from affetto.report.document import Block, Chapter, Gallery, Grid, Heading, Paragraph, Picture, Points
 from affetto.report.literature import Board, Exhibit, Line, Matrix, Study
 from affetto.report.scoreboards import ALPHA, FAR, RIVALS, Measured, called
@@ -18,8 +17,6 @@ from affetto.report.sections import Gathered, Row
 from affetto.report.tables import PER_CENT, Code, Strong, Text, anchor, listed, p_value, plural
 from affetto.scores import DimensionScores
 
-Best = dict[str, tuple[Row, pd.DataFrame]]
-"""Rows by name, with the predictions of the seed that is best on dev."""
 CHART_SCORE = "ua"
 """What the bars of a paper's charts show."""
 READING: tuple[Text, ...] = (
@@ -140,24 +137,21 @@ def _board(board: Board, study: Study, known: Measured) -> list[Block]:
 
 def _of_best_seeds(board: Board, study: Study, known: Measured, protocol: str) -> list[Block]:
     """The figures that a paper has of each system's best seed."""
-    rows = [(row, scoreboards.best_seed(row)) for _, row in scoreboards.placed(board, known, protocol)]
-    best = {row.name: (row, row.table[row.table["seed"] == seed]) for row, seed in rows if seed is not None}
-    if not best:
-        return []
-    if board.confusions:
-        return [_confusions(board, study, best, protocol)]
-    return _residuals(board, study, known, best, protocol) if board.residuals else []
+    shown = scoreboards.best_seeds(board, known, protocol)
+    if shown and board.confusions:
+        return [_confusions(board, study, shown, protocol)]
+    return _residuals(board, study, shown, protocol) if shown and board.residuals else []
 
 
-def _confusions(board: Board, study: Study, best: Best, protocol: str) -> Block:
+def _confusions(board: Board, study: Study, shown: dict[str, Best], protocol: str) -> Block:
     """What each system's best seed takes for what."""
     pictures = []
-    for name, (row, table) in best.items():
-        counts = row.scoring.sums(table).astype(np.int64)
+    for name, found in shown.items():
+        counts = found.scoring.sums(found.table).astype(np.int64)
         file = f"{_figure_name(board.confusions, study, protocol)}-{anchor(name)}"
-        alt = f"Confusion matrix of {name} under {protocol}, the seed that is best on dev."
-        drawn = figures.confusion(counts, row.results["labels"], small=True)
-        pictures.append(Picture(file, drawn, alt, (f"As {board.confusions}: ", Code(name))))
+        alt = f"Confusion matrix of {name} under {protocol}, {found.words}."
+        drawn = figures.confusion(counts, found.scoring.labels, small=True)
+        pictures.append(Picture(file, drawn, alt, (f"As {board.confusions}: ", Code(name), f", {found.words}")))
     return Gallery(tuple(pictures))
 
 
@@ -165,18 +159,18 @@ def _figure_name(figure: str, study: Study, protocol: str) -> str:
     return f"{place(study)}-{anchor(figure.lower().replace(' ', '-'))}-{anchor(protocol)}"
 
 
-def _residuals(board: Board, study: Study, known: Measured, best: Best, protocol: str) -> list[Block]:
+def _residuals(board: Board, study: Study, shown: dict[str, Best], protocol: str) -> list[Block]:
     """Lines through the residuals of each system's best seed."""
     labels = scoreboards.residual_labels(board)
-    pairs = {name: DimensionScores(labels).pairs(table) for name, (_, table) in best.items()}
+    pairs = {name: DimensionScores(labels).pairs(found.table) for name, found in shown.items()}
     figure = figures.residual_lines(pairs, labels)
-    alt = f"Lines through the residuals of {listed(best)} under {protocol}, a panel a dimension."
+    alt = f"Lines through the residuals of {listed(shown)} under {protocol}, a panel a dimension."
     caption = (
         f"As {board.residuals}: prediction minus truth over the truth. Where a line falls, the answers keep to the "
         "middle of the scale; a slope of 0 would be errors that do not depend on the truth.",
     )
     name = _figure_name(board.residuals, study, protocol)
-    return [Grid(scoreboards.slopes(board, known, protocol)), Picture(name, figure, alt, caption)]
+    return [Grid(scoreboards.slopes(board, shown, protocol)), Picture(name, figure, alt, caption)]
 
 
 def _stand_ins(board: Board) -> set[str]:

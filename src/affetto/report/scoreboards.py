@@ -5,7 +5,7 @@ import re
 from typing import Any
 
 from affetto import statistics
-from affetto.report.comparisons import Bill, Pair, residual_slope
+from affetto.report.comparisons import Best, Bill, Pair, averaged, best, residual_slope
 from affetto.report.literature import Board, Column, Exhibit, Line, Matrix, Place, Published, Scores, Study
 from affetto.report.sections import Gathered, Row, Section
 from affetto.report.tables import (
@@ -341,11 +341,14 @@ def _ours(said: Board, line: Place, protocols: list[str], found: Measured) -> tu
     missing: dict[str, None] = {}
     for column, protocol in zip(said.columns, protocols, strict=True):
         row = found.get((protocol, f"{line.row}{column.ending}"))
-        if row is None:
+        shown = best_seeds(said, found, protocol).get(line.row) if said.best else None
+        if shown is not None:
+            cells.append(_of_best_seed(shown, column.score))
+        elif row is None:
             missing[protocol] = None
             cells.append((DASH,))
         elif said.best:
-            cells.append(_of_best_seed(row, column.score))
+            cells.append((DASH, Detail("(no dev scores)")))
         else:
             cells.append(_over_seeds(row, column.score, marks(row, line, column, found)))
     return cells, list(missing)
@@ -370,27 +373,16 @@ def _over_seeds(row: Row, score: str, made: str) -> Text:
     return (*of.score(row.score(score)), *spread, *((made,) if made else ()))
 
 
-def slopes(said: Board, rows: Measured, protocol: str) -> Table:
-    """Slopes of the lines through the residuals of a board's systems, at their best seeds.
-
-    Args:
-        said: the board.
-        rows: of ours by protocol and name.
-        protocol: under which.
-    """
+def slopes(said: Board, shown: dict[str, Best], protocol: str) -> Table:
+    """Slopes of the lines through the residuals of a board's systems, at their best seeds."""
     labels = residual_labels(said)
-    lines: list[tuple[Text, ...]] = []
-    for line, row in placed(said, rows, protocol):
-        seed = best_seed(row)
-        lines.append(((Code(line.row),), *(_slope(row, label, seed) for label in labels)))
+    rows = tuple(((Code(name),), *(_slope(found, label) for label in labels)) for name, found in shown.items())
     caption = f"{said.residuals} on {protocol}: slope of residuals over the truth, with 95 % intervals over speakers."
-    return Table(("system", *labels), tuple(lines), caption)
+    return Table(("system", *labels), rows, caption)
 
 
-def _slope(row: Row, label: str, seed: int | None) -> Text:
-    if seed is None:
-        return (DASH, Detail("(no dev scores)"))
-    slope, ends = residual_slope(row, label, seed)
+def _slope(found: Best, label: str) -> Text:
+    slope, ends = residual_slope(found, label)
     low, high = (PLAIN.difference(end, PLAIN.interval_digits) for end in ends)
     interval = () if math.isnan(ends[0]) else (Detail(f"[{low}, {high}]"),)
     return (PLAIN.difference(slope, PLAIN.interval_digits), *interval)
@@ -401,24 +393,22 @@ def residual_labels(said: Board) -> tuple[str, ...]:
     return tuple(dict.fromkeys(column.score.partition("_")[2] for column in said.columns))
 
 
-def placed(said: Board, rows: Measured, protocol: str) -> list[tuple[Place, Row]]:
-    """A board's systems that were run under a protocol, with our rows of them."""
-    ending = said.columns[0].ending
-    found = ((line, rows.get((protocol, f"{line.row}{ending}"))) for line in said.lines)
-    return [(line, row) for line, row in found if row is not None]
+def best_seeds(said: Board, found: Measured, protocol: str) -> dict[str, Best]:
+    """The best seed of each of a board's systems that has one, by row; averages of rows from those of the rows."""
+    ending, shown = said.columns[0].ending, {}
+    for line in said.lines:
+        row = found.get((protocol, f"{line.row}{ending}"))
+        if row is not None and not line.average and (of_row := best(row)) is not None:
+            shown[line.row] = of_row
+    for line in said.lines:
+        alike = {found[protocol, f"{each}{ending}"].key for each in line.average if each in shown}
+        if line.average and all(each in shown for each in line.average) and len(alike) == 1:
+            shown[line.row] = averaged(f"{line.row}{ending}", [shown[each] for each in line.average])
+    return {line.row: shown[line.row] for line in said.lines if line.row in shown}
 
 
-def best_seed(row: Row) -> int | None:
-    """The seed that is best on dev, or the only one; None if nothing says which of several."""
-    seeds = list(row.results["seeds"])
-    return row.best_seed if row.best_seed is not None else seeds[0] if len(seeds) == 1 else None
-
-
-def _of_best_seed(row: Row, score: str) -> Text:
-    seed = best_seed(row)
-    if seed is None:
-        return (DASH, Detail("(no dev scores)"))
-    return (*_unit(score).score(row.by_seed(score)[seed]), Detail(f"(seed {seed})"))
+def _of_best_seed(shown: Best, score: str) -> Text:
+    return (*_unit(score).score(shown.score(score)), Detail(f"({shown.words})"))
 
 
 def _unit(score: str) -> Unit:
