@@ -937,6 +937,10 @@ def second(tmp_path_factory: pytest.TempPathFactory) -> Path:
             fold["dev"] = {"ccc": [0.1, 0.3, 0.2][place]}
         put(results, "simulated_a-official-v1", f"{row}-vad", table, simulated=True, **{"labels": labels, **summary})
     put(results, "simulated_a-official-v1", "cnn14", predictions(0.7, seeds=[0], folds=loso(), seed=1), simulated=True)
+    path = results / "simulated_a-official-v1" / "protocol.json"
+    definition = json.loads(path.read_text(encoding="utf-8"))
+    ceilings = {"voice": {"valence": 0.61, "arousal": 0.87, "dominance": 0.75, "ua": 0.65}}
+    path.write_bytes(json_bytes({**definition, "ceilings": ceilings}))
     report.write(results)
     return results
 
@@ -983,6 +987,14 @@ def test_means_over_seeds_stand_with_marks_of_scipys_t_test(second: Path) -> Non
             assert cell == expected
     assert ("`mfcnn14`", "\N{ASTERISK OPERATOR}") in marked
     assert "**Simulated data:**" in (second / "REPORT.md").read_text(encoding="utf-8")
+
+
+def test_ceilings_stand_beside_every_table_of_their_protocol(second: Path) -> None:
+    assert board_of(second, "Table 3, ours alone")[-1][:4] == ["ceiling, voice", "0.870", "0.610", "0.750"]
+    assert board_of(second, "Table 1, ours alone")[-1][1] == "65.00"
+    text = (second / "REPORT.md").read_text(encoding="utf-8")
+    assert "CCC valence 0.610, CCC arousal 0.870, CCC dominance 0.750, for who knew all of it" in text
+    assert "UA 65.00, for who knew all of it" in text
 
 
 def test_the_best_seed_is_that_of_dev(second: Path) -> None:

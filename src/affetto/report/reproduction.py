@@ -12,7 +12,7 @@ from affetto.report import figures, scoreboards
 from affetto.report.comparisons import Best, compare
 from affetto.report.document import Block, Chapter, Gallery, Grid, Heading, Paragraph, Picture, Points
 from affetto.report.literature import Board, Exhibit, Line, Matrix, Study
-from affetto.report.scoreboards import ALPHA, FAR, RIVALS, Measured, called
+from affetto.report.scoreboards import ALPHA, FAR, RIVALS, Ceilings, Measured, called
 from affetto.report.sections import Gathered, Row
 from affetto.report.tables import PER_CENT, Code, Strong, Text, anchor, listed, p_value, plural
 from affetto.scores import DimensionScores
@@ -74,13 +74,23 @@ def every(gathered: Gathered) -> Measured:
     return {(row.protocol, row.name): row for section in gathered.sections for row in section.rows}
 
 
-def chapter(study: Study, found: Measured, known: Measured) -> Chapter:
+def ceilings(gathered: Gathered) -> Ceilings:
+    """What perfect readers of simulated corpora would reach, by protocol."""
+    found: Ceilings = {}
+    for section in gathered.sections:
+        for reader, known in section.ceilings.items():
+            found.setdefault(section.protocol, {}).setdefault(reader, {}).update(known)
+    return found
+
+
+def chapter(study: Study, found: Measured, known: Measured, perfect: Ceilings) -> Chapter:
     """A paper beside what we measured, in the order of its sections.
 
     Args:
         study: the paper.
         found: `measured` rows, that its exhibits and matrices are set beside.
         known: `every` row, that its boards are set beside.
+        perfect: `ceilings` of the corpora that stand in.
     """
     blocks: list[Block] = [*_introduction(study, {**known, **found})]
     for number, title in study.parts.items():
@@ -90,7 +100,7 @@ def chapter(study: Study, found: Measured, known: Measured) -> Chapter:
         for matrix in study.matrices:
             blocks += _matrix(matrix, study, found) if matrix.part == number else []
         for board in study.boards:
-            blocks += _board(board, study, known) if board.part == number else []
+            blocks += _board(board, study, known, perfect) if board.part == number else []
     return Chapter((f"The paper beside what we measured: {study.paper.short}",), place(study), tuple(blocks))
 
 
@@ -121,12 +131,12 @@ def _introduction(study: Study, found: Measured) -> list[Block]:
     return [Paragraph(words), Points(BOARD_READING if study.boards else READING)]
 
 
-def _board(board: Board, study: Study, known: Measured) -> list[Block]:
+def _board(board: Board, study: Study, known: Measured, perfect: Ceilings) -> list[Block]:
     """A table of means over seeds, and the same of the corpora that stand in."""
     blocks: list[Block] = [Grid(scoreboards.board(board, study, known))]
     blocks += [Paragraph((board.remark,))] if board.remark else []
     blocks += _of_best_seeds(board, study, known, board.columns[0].protocol)
-    instead = scoreboards.stand_in(board, study, known)
+    instead = scoreboards.stand_in(board, study, known, perfect)
     if instead is None:
         return [*blocks, Paragraph((f"{board.name} on the corpora that stand in: not run.",))]
     simulated = any(row.results["simulated"] for (protocol, _), row in known.items() if protocol in _stand_ins(board))

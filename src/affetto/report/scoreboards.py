@@ -42,6 +42,8 @@ RIVALS = {"\N{ASTERISK OPERATOR}": "cnn14", "\N{DAGGER}": "bert"}
 """Marks of the second paper, and our rows that a marked one differs from (tables 1 to 3)."""
 Measured = dict[tuple[str, str], Row]
 """Rows of ours by protocol and name."""
+Ceilings = dict[str, dict[str, dict[str, float]]]
+"""What perfect readers would reach: by protocol, reader and score."""
 _CALLED = {"wa": "WA", "ua": "UA", "macro_f1": "macro F1", "ccc": "CCC", "pearson": "PCC", "mse": "MSE", "mae": "MAE"}
 
 
@@ -321,18 +323,31 @@ def _kind(column: Column) -> str:
     return _CALLED[column.score.partition("_")[0]]
 
 
-def stand_in(said: Board, study: Study, found: Measured) -> Table | None:
-    """The same of the corpora that stand in for the paper's, ours alone; None if nothing of it was run."""
+def stand_in(said: Board, study: Study, found: Measured, perfect: Ceilings) -> Table | None:
+    """The same of the corpora that stand in for the paper's, ours alone; None if nothing of it was run.
+
+    Args:
+        said: the board.
+        study: the paper.
+        found: our rows.
+        perfect: what perfect readers would reach, below them.
+    """
     protocols = [column.stand_in for column in said.columns]
     made = [(line, *_ours(said, line, protocols, found)) for line in said.lines]
     if all(len(missing) == len(set(protocols)) for _, _, missing in made):
         return None
-    rows = tuple(((Code(line.row),), *cells) for line, cells, _ in made)
+    rows = [((Code(line.row),), *cells) for line, cells, _ in made]
+    soft = len(rows)
+    for reader in dict.fromkeys(reader for protocol in protocols for reader in perfect.get(protocol, {})):
+        known = (perfect.get(column.stand_in, {}).get(reader, {}).get(column.score) for column in said.columns)
+        scores = zip(said.columns, known, strict=True)
+        cells = ((DASH,) if value is None else _unit(column.score).score(value) for column, value in scores)
+        rows.append(((f"ceiling, {reader}",), *cells))
     heads = [f"{column.head}, {_kind(column)}" for column in said.columns]
     caption = f"{said.name}, ours alone, on {listed(dict.fromkeys(protocols))}. Dashes: not run."
     for theirs, ours in study.instead.items():
         heads, caption = [head.replace(theirs, ours) for head in heads], caption.replace(theirs, ours)
-    return Table(("system", *heads), rows, caption)
+    return Table(("system", *heads), tuple(rows), caption, soft=tuple(range(soft, len(rows))))
 
 
 def _ours(said: Board, line: Place, protocols: list[str], found: Measured) -> tuple[list[Text], list[str]]:

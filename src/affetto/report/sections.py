@@ -187,6 +187,16 @@ class Section:
         return learned
 
     @property
+    def ceilings(self) -> dict[str, dict[str, float]]:
+        """What perfect readers of a simulated corpus would reach: by reader, by score of this section's."""
+        found: dict[str, dict[str, float]] = {}
+        for reader, known in self.definition.get("ceilings", {}).items():
+            scores = {"ua": known["ua"]} if "ua" in known else {}
+            scores |= {f"ccc_{name}": value for name, value in known.items() if name != "ua"}
+            found[reader] = {name: value for name, value in scores.items() if name in self.scoring.names}
+        return found
+
+    @property
     def scoring(self) -> Scoring:
         """How answers are scored."""
         return self.rows[0].scoring
