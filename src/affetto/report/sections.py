@@ -109,6 +109,22 @@ class Row:
             return none, none
         return float(low), float(high)
 
+    def by_seed(self, name: str) -> dict[int, float]:
+        """Mean over folds under each seed; NaN where undefined."""
+        means = self.results["fold_mean_by_seed"].items()
+        return {int(seed): math.nan if mean[name] is None else float(mean[name]) for seed, mean in means}
+
+    @property
+    def best_seed(self) -> int | None:
+        """The seed with the highest mean dev score; None if there are no dev scores."""
+        found: dict[int, list[float]] = {}
+        for fold in self.results["folds"]:
+            score = (fold.get("dev") or {}).get(self.scoring.primary)
+            found.setdefault(int(fold["seed"]), []).append(math.nan if score is None else float(score))
+        means = {seed: sum(scores) / len(scores) for seed, scores in found.items()}
+        known = {seed: mean for seed, mean in means.items() if not math.isnan(mean)}
+        return max(known, key=known.__getitem__) if known else None
+
     def by_speaker(self, name: str) -> "pd.Series[float]":
         """Of each speaker's clips, mean over seeds; NaN where undefined."""
         found = {speaker: own.get(name) for speaker, own in self.results["by_speaker"].items()}
@@ -163,6 +179,22 @@ class Section:
         """Corpus and leak, if this is a rule of the leakage bill."""
         match = _BILL.fullmatch(self.protocol)
         return (match["corpus"], match["leak"]) if match else None
+
+    @property
+    def learned_from(self) -> JSON | None:
+        """The protocol that models of another corpus were trained under; None if they were tested on their own."""
+        learned: JSON | None = self.results.get("learned_from")
+        return learned
+
+    @property
+    def ceilings(self) -> dict[str, dict[str, float]]:
+        """What perfect readers of a simulated corpus would reach: by reader, by score of this section's."""
+        found: dict[str, dict[str, float]] = {}
+        for reader, known in self.definition.get("ceilings", {}).items():
+            scores = {"ua": known["ua"]} if "ua" in known else {}
+            scores |= {f"ccc_{name}": value for name, value in known.items() if name != "ua"}
+            found[reader] = {name: value for name, value in scores.items() if name in self.scoring.names}
+        return found
 
     @property
     def scoring(self) -> Scoring:
@@ -354,6 +386,7 @@ def _order(section: Section) -> tuple[Any, ...]:
         section.results["simulated"],
         leak is not None,
         section.results["corpus"],
+        section.learned_from is not None,
         LEAKS.index(leak[1]) if leak else 0,
         "speaker" in section.definition.get("shares", []),
         section.results["transductive"],
