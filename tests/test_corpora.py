@@ -1,3 +1,4 @@
+import math
 import re
 import shutil
 from pathlib import Path, PurePosixPath
@@ -72,6 +73,44 @@ def test_the_manifest_follows_labels_and_sound_but_not_row_order(toy):
     content[-1] ^= 1
     path.write_bytes(content)
     assert corpus.manifest_sha256() != before
+
+
+def test_the_manifest_follows_ratings(toy_tree):
+    corpus = corpora.read("iemocap", toy_tree("iemocap"))
+    before = corpus.manifest_sha256()
+    for name in ("valence", "dominance"):
+        table = corpus.table.copy()
+        table.iloc[3, table.columns.get_loc(name)] += 0.25
+        assert corpora.Corpus(corpus.info, corpus.root, table).manifest_sha256() != before
+    swapped = corpus.table.rename(columns={"valence": "arousal", "arousal": "valence"})
+    assert corpora.Corpus(corpus.info, corpus.root, swapped).manifest_sha256() != before
+
+
+def test_a_table_without_the_ratings_that_its_corpus_promises_is_refused(toy_tree):
+    corpus = corpora.read("iemocap", toy_tree("iemocap"))
+    assert corpus.dimensions == {"valence": (1, 5), "arousal": (1, 5), "dominance": (1, 5)}
+    with pytest.raises(CorpusError, match="iemocap: the table has no column arousal"):
+        corpora.Corpus(corpus.info, corpus.root, corpus.table.drop(columns="arousal"))
+
+
+def test_ratings_outside_their_scale_are_found(toy_tree):
+    corpus = corpora.read("iemocap", toy_tree("iemocap"))
+    corpus.table.iloc[2, corpus.table.columns.get_loc("arousal")] = 5.5
+    corpus.table.iloc[3, corpus.table.columns.get_loc("valence")] = math.nan
+    (found,) = (finding for finding in corpora.check(corpus) if finding.problem == "scale")
+    assert (found.file, found.detail) == (corpus.table.index[2][0], "arousal is 5.5, on a scale from 1 to 5")
+
+
+def test_a_table_of_ratings_needs_no_emotions(tmp_path):
+    path = tmp_path / "labels.csv"
+    path.write_text("file;arousal;valence\na.wav;3,5;1\nb.wav;;2\n")
+    table = corpora.read("table", path).table
+    assert table["arousal"].tolist() == [3.5, pytest.approx(math.nan, nan_ok=True)]
+    assert table["valence"].dtype == "float64"
+    assert table["emotion"].isna().all()
+    path.write_text("file,valence\na.wav,high\n")
+    with pytest.raises(CorpusError, match="row 2, valence is 'high'; expected a number such as 3.5, or nothing"):
+        corpora.read("table", path)
 
 
 def test_a_manifest_names_the_file_that_is_missing(toy):

@@ -1,7 +1,7 @@
 """The names of emotions: one spelling each, whatever a corpus calls them.
 
 Categories are lower-case English nouns. A corpus file maps its own codes to them; nothing else in the package knows a
-corpus's codes.
+corpus's codes. Ratings on dimensions keep their corpus's scale.
 """
 
 CATEGORIES = (
@@ -20,6 +20,9 @@ CATEGORIES = (
     "surprise",
 )
 """Every category that a corpus may carry, sorted. Models keep their classes in this (alphabetical) order."""
+
+DIMENSIONS = ("valence", "arousal", "dominance")
+"""Every dimension that a corpus may rate, in the order in which they stand everywhere."""
 
 SYNONYMS = {
     "angry": "anger",

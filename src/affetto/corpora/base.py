@@ -16,6 +16,10 @@ import pandas as pd
 
 from affetto import audio
 from affetto.errors import CorpusError
+from affetto.labels import DIMENSIONS
+
+Scale = tuple[float, float]
+"""The lowest and the highest rating that a corpus's raters could give."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,8 @@ class CorpusInfo:
         layout: paths below the root that make a folder this corpus, as shown when it is not found.
         categories: expected number of utterances per category; empty if unknown.
         speakers: speaker id -> (sex, age); empty if unknown.
+        dimensions: rated dimension -> scale of its ratings, in the order of `labels.DIMENSIONS`; empty if none is rated.
+        simulated: whether its speech was made for it, by a program: what is measured on it says nothing about people.
         caveat: what keeps a model trained on it from being trusted elsewhere, as a sentence for its card.
     """
 
@@ -44,6 +50,8 @@ class CorpusInfo:
     layout: tuple[str, ...]
     categories: dict[str, int] = field(default_factory=dict)
     speakers: dict[str, tuple[str, int]] = field(default_factory=dict)
+    dimensions: dict[str, Scale] = field(default_factory=dict)
+    simulated: bool = False
     caveat: str = "On voices, languages, rooms and microphones unlike those of its training expect less."
 
 
@@ -55,7 +63,8 @@ class Corpus:
         info: what is known of the corpus.
         root: folder that `file` is relative to.
         table: one row an utterance on audformat's index (`file`, `start`, `end`), with at least the column `emotion`
-            (category) and `speaker`; other columns are the corpus's own.
+            (category) and `speaker`, and a column of numbers for each of the info's dimensions; what is missing there
+            is NaN. Other columns are the corpus's own.
     """
 
     info: CorpusInfo
@@ -63,7 +72,8 @@ class Corpus:
     table: pd.DataFrame
 
     def __post_init__(self) -> None:
-        missing = sorted({"emotion", "speaker"} - set(self.table.columns))
+        assert tuple(self.info.dimensions) == tuple(name for name in DIMENSIONS if name in self.info.dimensions)
+        missing = sorted({"emotion", "speaker", *self.info.dimensions} - set(self.table.columns))
         if missing:
             raise CorpusError(f"{self.name}: the table has no column {', '.join(missing)}")
         if not audformat.is_segmented_index(self.table.index):
@@ -81,6 +91,11 @@ class Corpus:
     def categories(self) -> tuple[str, ...]:
         """The emotions that occur, sorted."""
         return tuple(sorted(self.table["emotion"].dropna().unique()))
+
+    @property
+    def dimensions(self) -> dict[str, Scale]:
+        """The rated dimensions with their scales."""
+        return self.info.dimensions
 
     @property
     def speakers(self) -> tuple[str, ...]:
@@ -119,7 +134,8 @@ class Corpus:
     def manifest_sha256(self) -> str:
         """SHA-256 over the names, times, labels, speakers and audio bytes of all utterances, in order of name.
 
-        Two copies of a corpus with the same manifest give the same folds and the same sound.
+        Ratings are labels, too. Two copies of a corpus with the same manifest give the same
+        folds, the same truth and the same sound.
 
         Raises:
             CorpusError: if an audio file is missing.
@@ -127,11 +143,13 @@ class Corpus:
         digest = hashlib.sha256()
         table = self.table.sort_index()
         hashes = self.file_hashes()
-        labels = table[["emotion", "speaker"]].itertuples(index=False)
+        rated = [name for name in DIMENSIONS if name in table]
+        labels = table[["emotion", "speaker", *rated]].itertuples(index=False)
         for (file, start, end), row in zip(table.index, labels, strict=True):
             seconds = "" if pd.isna(end) else f"{end.total_seconds():.6f}"
-            emotion, speaker = ("" if pd.isna(value) else value for value in row)
-            line = f"{file},{start.total_seconds():.6f},{seconds},{emotion},{speaker},{hashes[file]}\n"
+            emotion, speaker, *ratings = ("" if pd.isna(value) else value for value in row)
+            rating = "".join("," if value == "" else f",{value:.6f}" for value in ratings)
+            line = f"{file},{start.total_seconds():.6f},{seconds},{emotion},{speaker}{rating},{hashes[file]}\n"
             digest.update(line.encode())
         return digest.hexdigest()
 

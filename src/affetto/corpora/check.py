@@ -27,9 +27,10 @@ EMO-DB and parts of RAVDESS, touches full scale too, but in none of their 1,975 
 CLIP_SHARE = 1e-4
 """Share of a file's samples in flat tops from which it counts as clipped: 5 samples in 3 s at 16 kHz."""
 
-Problem = AudioReason | Literal["outside", "clipped", "duplicate", "contradiction", "count"]
+Problem = AudioReason | Literal["outside", "clipped", "duplicate", "contradiction", "scale", "count"]
 """`AudioReason`: cannot be heard; outside: a segment leaves its file; duplicate: the same sound as another utterance;
-contradiction: the file's name states another label; count: a category has more or fewer utterances than published."""
+contradiction: the file's name states another label; scale: a rating that the corpus's raters could not give; count: a
+category has more or fewer utterances than published."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,8 @@ def check(corpus: Corpus) -> list[Finding]:
 
     Finds files that are missing or cannot be heard (undecodable, truncated, empty, too short, silent, not finite),
     clipped files, segments that leave their file, utterances with the same sound, file names that state another
-    emotion or speaker than the table, and categories whose number differs from the published one. Flat tops are
+    emotion or speaker than the table, ratings outside the corpus's scale, and categories whose number differs from the
+    published one. Flat tops are
     sought in the samples as stored: MP3 and other lossy coding hides them.
 
     Args:
@@ -70,7 +72,7 @@ def check(corpus: Corpus) -> list[Finding]:
     findings: list[Finding] = []
     for file, rows in corpus.table.groupby(level="file", sort=False):
         findings += _check_file(corpus, str(file), rows, seen)
-    return findings + list(_counts(corpus))
+    return [*findings, *_ratings(corpus), *_counts(corpus)]
 
 
 def _check_file(corpus: Corpus, file: str, rows: pd.DataFrame, seen: dict[str, tuple[str, str]]) -> Iterator[Finding]:
@@ -150,6 +152,15 @@ def _spans(rows: pd.DataFrame) -> Iterator[tuple[float, float | None]]:
     """Start and end of each row in seconds."""
     for _, start, end in rows.index:
         yield start.total_seconds(), None if pd.isna(end) else end.total_seconds()
+
+
+def _ratings(corpus: Corpus) -> Iterator[Finding]:
+    """Ratings outside their scale."""
+    for dimension, (low, high) in corpus.dimensions.items():
+        ratings = corpus.table[dimension]
+        rows = corpus.table[ratings.notna() & ~ratings.between(low, high)]
+        for (file, _, _), (start, end), rating in zip(rows.index, _spans(rows), rows[dimension], strict=True):
+            yield Finding(file, start, end, "scale", f"{dimension} is {rating:g}, on a scale from {low:g} to {high:g}")
 
 
 def _counts(corpus: Corpus) -> Iterator[Finding]:

@@ -70,6 +70,7 @@ INFO = CorpusInfo(
         "Session1/sentences/wav/Ses01F_impro01/Ses01F_impro01_F000.wav",
     ),
     categories={"anger": 1103, "happiness": 1636, "neutral": 1708, "sadness": 1084},
+    dimensions={"valence": (1, 5), "arousal": (1, 5), "dominance": (1, 5)},
     caveat="Ten actors, one language, a laboratory; utterances on which raters did not agree or that carry another "
     "emotion are left out: on other voices, languages, microphones and on mixed feelings expect less.",
 )

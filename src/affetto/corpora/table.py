@@ -4,7 +4,8 @@
     calls/monday.wav,0.0,3.2,anger,anna
     calls/monday.wav,3.2,5.9,neutral,ben
 
-Only `file` and `emotion` are needed. Without `start` and `end` an utterance is the whole file; without `speaker` nobody
+Only `file` and `emotion` are needed, or instead of emotions ratings in columns `valence`, `arousal` and `dominance` (any
+of them, on whatever scale the experiment states). Without `start` and `end` an utterance is the whole file; without `speaker` nobody
 is known, and a protocol that keeps speakers apart refuses the corpus. Further columns are kept, as text. Files are
 relative to the table's folder, or absolute. Commas, semicolons (Excel in much of Europe) and tabs separate columns.
 """
@@ -48,14 +49,16 @@ def read(path: Path) -> Corpus:
             starts or repeats another. Rows are counted as in a spreadsheet: the first under the header is row 2.
     """
     columns, rows = tables.read(path, INFO.layout[0])
-    for needed in ("file", "emotion"):
+    rated = [name for name in labels.DIMENSIONS if name in columns]
+    required = ("file",) if rated and "emotion" not in columns else ("file", "emotion")
+    for needed in required:
         if needed not in columns:
             raise CorpusError(f"table: {path} has no column '{needed}'; found {', '.join(columns)}")
     seen: dict[tuple[str, float, float | None], int] = {}
-    kept: list[dict[str, str | None]] = []
+    kept: list[dict[str, str | float | None]] = []
     for number, row in rows:
         where = f"table: {path}, row {number}"
-        for needed in ("file", "emotion"):
+        for needed in required:
             if not row[needed]:
                 raise CorpusError(f"{where}: {needed} is empty; fill it in or remove the row")
         file = row["file"].replace("\\", "/")
@@ -66,7 +69,9 @@ def read(path: Path) -> Corpus:
         if (earlier := seen.setdefault((file, start, end), number)) != number:
             raise CorpusError(f"{where} repeats row {earlier}: {file} from {start:g} s; keep one of them")
         speaker = row.get("speaker") or None
-        kept.append({**row, "emotion": labels.canonical(row["emotion"]), "speaker": speaker})
+        emotion = labels.canonical(row["emotion"]) if "emotion" in row else None
+        ratings = {name: _rating(row[name], f"{where}, {name}") for name in rated}
+        kept.append({**row, **ratings, "emotion": emotion, "speaker": speaker})
     if not kept:
         raise CorpusError(f"table: {path} has a header but no rows; expected one row an utterance")
     files, starts, ends = zip(*seen, strict=True)
@@ -77,4 +82,16 @@ def read(path: Path) -> Corpus:
     )
     others = [column for column in columns if column not in ("file", "start", "end", "emotion", "speaker")]
     data = {column: [row[column] for row in kept] for column in ("emotion", "speaker", *others)}
-    return Corpus(INFO, path.parent, pd.DataFrame(data, index=index, dtype=object))
+    table = pd.DataFrame(data, index=index, dtype=object)
+    return Corpus(INFO, path.parent, table.astype(dict.fromkeys(rated, "float64")))
+
+
+def _rating(text: str, where: str) -> float:
+    """A rating as a number; NaN where there is none."""
+    try:
+        value = float(text.replace(",", ".")) if text else math.nan
+    except ValueError:
+        value = math.inf
+    if math.isinf(value):
+        raise CorpusError(f"table: {where} is '{text}'; expected a number such as 3.5, or nothing")
+    return value
