@@ -1,5 +1,5 @@
-"""Fixtures of several test files: the real EMO-DB and RAVDESS, where they lie beside the repository, toy trees of
-corpora, two minutes of synthetic emotion, and a model small enough to be trained many times."""
+"""Fixtures of several test files: the real EMO-DB, RAVDESS and EmoBank, where they lie beside the repository, toy trees
+of corpora, two minutes of synthetic emotion, and a model small enough to be trained many times."""
 
 import itertools
 from collections.abc import Callable
@@ -16,6 +16,7 @@ from affetto import experiment
 from affetto.experiment import Experiment
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
+EMOBANK = DATA / "emobank"
 EMODB = DATA / "emodb"
 RAVDESS = DATA / "ravdess"
 
@@ -32,6 +33,13 @@ def ravdess_root() -> Path:
     if not (RAVDESS / "Actor_01").is_dir():
         pytest.skip(f"RAVDESS is not at {RAVDESS}")
     return RAVDESS
+
+
+@pytest.fixture(scope="session")
+def emobank_root() -> Path:
+    if not (EMOBANK / "emobank.csv").is_file():
+        pytest.skip(f"EmoBank is not at {EMOBANK}")
+    return EMOBANK
 
 
 @pytest.fixture
@@ -137,6 +145,43 @@ def toy_iemocap(folder: Path) -> Path:
     return root
 
 
+MSP_PODCAST_HEAD = "FileName,EmoClass,EmoAct,EmoVal,EmoDom,SpkrID,Gender,Split_Set"
+MSP_PODCAST_SPLITS = ("Train", "Validation", "Development", "Test1", "Test2")
+
+
+def toy_msp_podcast(folder: Path) -> Path:
+    """50 turns of five speakers and of people whom nobody knows: each letter in each word for a split, no release's own
+    mixture. Valence is below 3, arousal from 3 to 5, dominance 6.5. A turn has no transcript."""
+    rng = np.random.default_rng(0)
+    root = folder / "msp_podcast"
+    table, partitions, speakers = [MSP_PODCAST_HEAD], [], ["Speaker_30; Male", "Speaker_31; Female"]
+    for number, (code, split) in enumerate(itertools.product("ASHUFDCNOX", MSP_PODCAST_SPLITS)):
+        name = f"MSP-PODCAST_{number // 4:04d}_{number:04d}" + ("_0001" if number == 7 else "")
+        speaker = 30 + MSP_PODCAST_SPLITS.index(split)
+        person = "Unknown,Unknown" if number % 9 == 0 else f"{speaker},{('Male', 'Female')[speaker % 2]}"
+        ratings = f"{3 + number / 25:.6g},{1.2 + number % 3 / 2},6.5"
+        table.append(f"{name}.wav,{code},{ratings},{person},{split}")
+        partitions.append(f"{split}; {name}.wav")
+        speakers.append(f"{name}.wav; {person.partition(',')[0]}")
+        write_speech(root / "Audios" / f"{name}.wav", rng)
+        if number != 3:
+            put(root / "Transcripts" / f"{name}.txt", f"I am {name}.\n")
+    put(root / "Labels" / "labels_consensus.csv", "\n".join(table) + "\n")
+    put(root / "Partitions.txt", "\n".join(partitions) + "\n")
+    put(root / "Speaker_ids.txt", "\n".join(speakers) + "\n")
+    return root
+
+
+def toy_emobank(folder: Path) -> Path:
+    """Six sentences in three splits, with commas and quotes; valence below 3, arousal from 3 to 4, dominance 4.5."""
+    rows = ["id,split,V,A,D,text"]
+    for number, split in enumerate(["train", "train", "train", "dev", "test", "test"]):
+        text = f'"Sentence {number}, he said, ""and no more."""'
+        rows.append(f"doc{number % 2}_{9 - number}_20,{split},{1.5 + number / 5:.2f},{3 + number / 6:.2f},4.5,{text}")
+    put(folder / "emobank" / "emobank.csv", "\n".join(rows) + "\n")
+    return folder / "emobank"
+
+
 def toy_librispeech(folder: Path) -> Path:
     """Eight utterances of two speakers in two chapters each, in two subsets."""
     rng = np.random.default_rng(0)
@@ -172,10 +217,13 @@ def put(path: Path, text: str) -> None:
 
 
 TOY_TREES: dict[str, Callable[[Path], Path]] = {
+    "emobank": toy_emobank,
     "emodb": toy_emodb,
     "iemocap": toy_iemocap,
     "iemocap-full": toy_iemocap,
     "librispeech": toy_librispeech,
+    "msp_podcast": toy_msp_podcast,
+    "msp_podcast-full": toy_msp_podcast,
     "ravdess": toy_ravdess,
     "speech": toy_speech,
     "table": toy_table,

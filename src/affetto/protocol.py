@@ -164,7 +164,7 @@ Rule = Callable[[Corpus], Protocol]
 
 def names() -> tuple[str, ...]:
     """What `create` takes; a rule may also be written after its corpus, as in emodb-random80."""
-    return (*_FIXED, *_RULES, "speaker-<k>fold", "random<percent>", "<splits>.csv")
+    return (*_FIXED, *_RULES, "official-test<number>", "speaker-<k>fold", "random<percent>", "<splits>.csv")
 
 
 def create(name: str, corpus: Corpus, *, transductive: bool = False) -> Protocol:
@@ -196,6 +196,8 @@ def _rule(name: str, corpus: Corpus) -> Rule:
     rule = name.removeprefix(f"{corpus.name}-")
     if rule in _RULES:
         return _RULES[rule]
+    if match := re.fullmatch(r"official-(test\d+)", rule):
+        return partial(official, test=match[1])
     if match := re.fullmatch(r"speaker-(\d+)fold", rule):
         return partial(speaker_kfold, k=int(match[1]))
     if match := re.fullmatch(r"random([1-9]\d)", rule):
@@ -320,8 +322,13 @@ def leave_one_session_out(corpus: Corpus) -> Protocol:
     )
 
 
-def official(corpus: Corpus) -> Protocol:
-    """The partition that the corpus itself gives in its column `split`; several test sets are a fold each.
+def official(corpus: Corpus, test: str | None = None) -> Protocol:
+    """The partition that the corpus itself gives in its column `split`.
+
+    Args:
+        corpus: with a split in each row.
+        test: the test set, test or test with a number; by default test, or the first of several. What is tested by
+            another name says so in its id, so that a number on one never passes for a number on the other.
 
     Raises:
         ProtocolError: if it gives none.
@@ -329,12 +336,17 @@ def official(corpus: Corpus) -> Protocol:
     words = _column(corpus, "split", "the official partition")
     column = words.map({word: splits.canonical(word, f"{corpus.name}: split") for word in words.unique()})
     tests = sorted(set(column) - {"train", "dev"})
-    parts = {split: _rows(column, [split]) for split in ("train", "dev", *tests)}
+    if not tests or test not in (None, *tests):
+        raise ProtocolError(
+            f"{corpus.name}: has no {test or 'test'} set; its splits are {', '.join(sorted(set(column)))}"
+        )
+    tested = test or tests[0]
+    parts = {split: _rows(column, [split]) for split in ("train", "dev", tested)}
     return Protocol(
-        f"{corpus.name}-official-v1",
+        f"{corpus.name}-official-v1" if tested == tests[0] else f"{corpus.name}-official-{tested}-v1",
         corpus,
-        tuple(Fold(test, parts["train"], parts["dev"], parts[test]) for test in tests),
-        rule="the corpus's own partition",
+        (Fold(tested, parts["train"], parts["dev"], parts[tested]),),
+        rule="the corpus's own partition" + (f", of {', '.join(tests)} only {tested}" if len(tests) > 1 else ""),
         dev_rule="the corpus's own" if parts["dev"] else "none: epochs cannot be chosen",
         shares=("sentence",),
     )
