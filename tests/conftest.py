@@ -2,7 +2,9 @@
 of corpora, two minutes of synthetic emotion, and a model small enough to be trained many times."""
 
 import itertools
+import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,8 @@ import soundfile
 import torch
 import yaml
 
-from affetto import experiment
+from affetto import experiment, labels
+from affetto.corpora import simulated
 from affetto.experiment import Experiment
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
@@ -182,6 +185,26 @@ def toy_emobank(folder: Path) -> Path:
     return folder / "emobank"
 
 
+def toy_simulated(folder: Path, name: str) -> Path:
+    """Ten speakers' clips, two each, with latents, controls and ratings that are not what the real ones would be."""
+    rng = np.random.default_rng(0)
+    root = folder / name
+    numbers = (*simulated.LATENTS, *simulated.CONTROLS)
+    rows = [",".join(("file", "emotion", "speaker", "split", *labels.DIMENSIONS, "transcript", "sentence", *numbers))]
+    for speaker in range(1, 11):
+        for emotion, text in (("anger", '"No, no, I said."'), ("neutral", "That is all.")):
+            sentence = f"doc_{len(rows)}"
+            file = f"{name[-1]}{speaker:02d}/{sentence}.wav"
+            write_speech(root / file, rng)
+            split = ("train", "dev", "test")[speaker % 3] if name == "simulated_a" else ""
+            drawn = [f"{value:.4f}" for value in rng.standard_normal(6)] + ["190", "50", "100", "36"]
+            cells = [file, emotion, file[:3], split, "2.5", f"{1 + len(rows) / 10}", "4.5", text, sentence, *drawn]
+            rows.append(",".join(cells))
+    put(root / "labels.csv", "\n".join(rows) + "\n")
+    put(root / "simulated.json", json.dumps({"corpus": name, "version": simulated.VERSION}))
+    return root
+
+
 def toy_librispeech(folder: Path) -> Path:
     """Eight utterances of two speakers in two chapters each, in two subsets."""
     rng = np.random.default_rng(0)
@@ -225,6 +248,8 @@ TOY_TREES: dict[str, Callable[[Path], Path]] = {
     "msp_podcast": toy_msp_podcast,
     "msp_podcast-full": toy_msp_podcast,
     "ravdess": toy_ravdess,
+    "simulated_a": partial(toy_simulated, name="simulated_a"),
+    "simulated_b": partial(toy_simulated, name="simulated_b"),
     "speech": toy_speech,
     "table": toy_table,
 }

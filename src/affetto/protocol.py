@@ -18,6 +18,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from affetto import splits
+from affetto.corpora import simulated
 from affetto.corpora.base import Corpus
 from affetto.errors import ProtocolError
 from affetto.files import is_safe_name
@@ -30,6 +31,8 @@ EMODB_PAIRS = (("03", "08"), ("09", "10"), ("11", "12"), ("13", "14"), ("15", "1
 speakers are paired in order."""
 IEMOCAP_PAIRS = tuple((f"Ses{session:02d}F", f"Ses{session:02d}M") for session in range(1, 6))
 """The woman and the man of each session."""
+SIMULATED_PAIRS = tuple((f"b{number:02d}", f"b{number + 1:02d}") for number in range(1, 10, 2))
+"""The ten speakers of simulated corpus B in order."""
 DRAWS = 5
 """Independent divisions of a random protocol."""
 BILL_SPEAKER_GROUPS, BILL_SENTENCE_GROUPS = 5, 2
@@ -239,6 +242,33 @@ def iemocap_loso10(corpus: Corpus) -> Protocol:
         rule="each of the ten speakers is tested once",
         dev_rule="the other speaker of the test speaker's session",
         shares=("session", "sentence"),
+    )
+
+
+def simulated_a_official(corpus: Corpus) -> Protocol:
+    """The splits of simulated corpus A; the id ends in the corpus's version.
+
+    Raises:
+        ProtocolError: if the corpus has no splits.
+    """
+    return replace(official(corpus), id=f"simulated_a-official-v{simulated.VERSION}", shares=())
+
+
+def simulated_b_loso10(corpus: Corpus) -> Protocol:
+    """Leave one speaker out of simulated corpus B: a partner is dev, eight train, as on IEMOCAP.
+
+    No sentence is spoken twice. The id ends in the corpus's version.
+
+    Raises:
+        ProtocolError: if the corpus does not have its ten speakers.
+    """
+    return Protocol(
+        f"simulated_b-loso10-v{simulated.VERSION}",
+        corpus,
+        _leaving_out("simulated_b-loso10", corpus, SIMULATED_PAIRS),
+        rule="each of the ten speakers is tested once",
+        dev_rule="the speaker whom the test speaker is paired with: "
+        + ", ".join(f"({a}, {b})" for a, b in SIMULATED_PAIRS),
     )
 
 
@@ -483,6 +513,8 @@ _FIXED: dict[str, Rule] = {
     "emodb-loso10": emodb_loso10,
     "iemocap-loso10": iemocap_loso10,
     "ravdess-6fold": ravdess_6fold,
+    "simulated_a-official": simulated_a_official,
+    "simulated_b-loso10": simulated_b_loso10,
 }
 _RULES: dict[str, Rule] = {
     "leave-one-speaker-out": leave_one_speaker_out,
