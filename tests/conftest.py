@@ -3,6 +3,7 @@ of corpora, two minutes of synthetic emotion, and a model small enough to be tra
 
 import itertools
 import json
+import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -14,9 +15,10 @@ import soundfile
 import torch
 import yaml
 
-from affetto import experiment, labels
+from affetto import experiment, labels, simulation
 from affetto.corpora import simulated
 from affetto.experiment import Experiment
+from affetto.simulation import Group
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 EMOBANK = DATA / "emobank"
@@ -43,6 +45,40 @@ def emobank_root() -> Path:
     if not (EMOBANK / "emobank.csv").is_file():
         pytest.skip(f"EmoBank is not at {EMOBANK}")
     return EMOBANK
+
+
+@pytest.fixture(scope="session")
+def espeak() -> None:
+    """The program that speaks the simulated corpora, without which there is nothing to test."""
+    if shutil.which("espeak-ng") is None:
+        pytest.skip("espeak-ng is not installed")
+
+
+SENTENCES = (
+    "The letter that she wrote was never sent to anybody.",
+    "We walked along the river until it was too dark.",
+    "Nobody told me that the shop would be closed.",
+    "My neighbour has planted seven trees behind the house.",
+    "They were happy to see the children come home.",
+    "Why did you leave the window open last night?",
+)
+
+
+@pytest.fixture
+def small_emobank(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """An EmoBank of our own, and simulated corpora of 18 and 20 clips, small enough to be spoken in a moment."""
+    rows = ["id,split,V,A,D,text"]
+    for number in range(60):
+        ratings = ",".join(f"{2 + (number * step) % 7 / 3:.2f}" for step in (1, 2, 3))
+        text = f'"{SENTENCES[number % len(SENTENCES)][:-1]}, {"abcdefghij"[number // 6]}."'
+        rows.append(f"doc_{number},{'train' if number < 40 else 'dev' if number < 50 else 'test'},{ratings},{text}")
+    put(tmp_path / "emobank.csv", "\n".join(rows) + "\n")
+    groups = {
+        "simulated_a": (Group("train", "train", 2, 6), Group("dev", "dev", 1, 2), Group("test", "test", 2, 2)),
+        "simulated_b": (Group("", "train", 10, 2),),
+    }
+    monkeypatch.setattr(simulation, "GROUPS", groups)
+    return tmp_path / "emobank.csv"
 
 
 @pytest.fixture

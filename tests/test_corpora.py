@@ -175,6 +175,20 @@ def test_another_folder_is_refused_with_the_layout_expected(toy, tmp_path):
             corpora.read(toy[0], root)
 
 
+def test_the_page_of_corpora_lists_every_one_with_its_licence_and_scale():
+    page = (Path(__file__).parents[1] / "docs" / "corpora.md").read_text(encoding="utf-8")
+    rows = {row.split("`")[1]: row.split(" | ") for row in page.splitlines() if row.startswith("| `")}
+    assert tuple(sorted(rows)) == corpora.names()
+    for name, (_, what, licence, categories, ratings, *_) in rows.items():
+        info = corpora.get(name).info
+        assert info.licence.startswith(licence) or licence in ("its own", "yours")
+        assert ("**simulated**" in what) == info.simulated
+        if info.categories:
+            assert categories == str(len(info.categories))
+        if name != "table":
+            assert ratings == ("{:g} to {:g}".format(*info.dimensions["valence"]) if info.dimensions else "–")
+
+
 def test_an_unknown_corpus_is_refused_with_the_known_ones():
     with pytest.raises(ConfigError, match="no corpus is called 'emobd'; the corpora are .*; did you mean 'emodb'?"):
         corpora.get("emobd")

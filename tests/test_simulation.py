@@ -1,10 +1,9 @@
 import hashlib
 import json
 import math
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
+import audformat
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,19 +16,6 @@ from affetto import corpora, protocol, simulation
 from affetto.corpora import simulated
 from affetto.errors import ConfigError, CorpusError
 from affetto.labels import DIMENSIONS
-from affetto.simulation import Group
-
-espeak = pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="espeak-ng is not installed")
-
-SENTENCES = (
-    "The letter that she wrote was never sent to anybody.",
-    "We walked along the river until it was too dark.",
-    "Nobody told me that the shop would be closed.",
-    "My neighbour has planted seven trees behind the house.",
-    "They were happy to see the children come home.",
-    "Why did you leave the window open last night?",
-)
-
 
 # What was read
 
@@ -92,8 +78,6 @@ def planned(emobank_root: Path) -> dict[str, pd.DataFrame]:
 
 def of_plan(name: str, table: pd.DataFrame) -> corpora.Corpus:
     """The corpus that a plan is of, without its sound."""
-    import audformat
-
     index = audformat.segmented_index(table["file"].tolist())
     return corpora.Corpus(corpora.get(name).info, Path(), table.drop(columns="file").set_index(index))
 
@@ -104,7 +88,10 @@ def folds_of(corpus: corpora.Corpus) -> list[tuple[int, ...]]:
 
 def test_the_corpora_are_frozen(planned):
     """Hashes of every number and id, in the only version that results may name; the sentences are EmoBank's."""
-    for name, expected in {"simulated_a": "d4b4f16bd113555725f21ff3b66fc92b0794aac4f34243ce612181f48e2bd3dc", "simulated_b": "21f6546cdb84c565e6c3116ec1fdb5c7360b0ed127461a0d29dd61b5f330cf13"}.items():
+    for name, expected in {
+        "simulated_a": "d4b4f16bd113555725f21ff3b66fc92b0794aac4f34243ce612181f48e2bd3dc",
+        "simulated_b": "21f6546cdb84c565e6c3116ec1fdb5c7360b0ed127461a0d29dd61b5f330cf13",
+    }.items():
         content = planned[name].drop(columns="transcript").to_csv(index=False).encode()
         assert hashlib.sha256(content).hexdigest() == expected, name
         assert planned[name]["emotion"].value_counts().to_dict() == corpora.get(name).info.categories
@@ -250,32 +237,15 @@ def test_ceilings_under_the_protocols_leave_room_and_are_not_trivial(planned):
 # What is spoken
 
 
-@pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
-    """An EmoBank of our own, small enough to be spoken in a moment, and corpora of its size."""
-    rows = ["id,split,V,A,D,text"]
-    for number in range(60):
-        ratings = ",".join(f"{2 + (number * step) % 7 / 3:.2f}" for step in (1, 2, 3))
-        text = f'"{SENTENCES[number % len(SENTENCES)][:-1]}, {"abcdefghij"[number // 6]}."'
-        rows.append(f"doc_{number},{'train' if number < 40 else 'dev' if number < 50 else 'test'},{ratings},{text}")
-    (tmp_path / "emobank.csv").write_text("\n".join(rows) + "\n")
-    groups = {
-        "simulated_a": (Group("train", "train", 2, 6), Group("dev", "dev", 1, 2), Group("test", "test", 2, 2)),
-        "simulated_b": (Group("", "train", 10, 2),),
-    }
-    monkeypatch.setattr(simulation, "GROUPS", groups)
-    yield tmp_path / "emobank.csv"
-
-
 def contents(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-@espeak
-def test_a_corpus_is_made_the_same_at_once_and_after_a_break(small, tmp_path):
+@pytest.mark.usefixtures("espeak")
+def test_a_corpus_is_made_the_same_at_once_and_after_a_break(small_emobank, tmp_path):
     told: list[tuple[str, int, int]] = []
     corpus, ceilings = simulation.make(
-        "simulated_a", small, tmp_path / "a", jobs=2, progress=lambda *done: told.append(done)
+        "simulated_a", small_emobank, tmp_path / "a", jobs=2, progress=lambda *done: told.append(done)
     )
     assert told == [("clips", done, 18) for done in range(1, 19)]
     assert len(corpus) == 18
@@ -284,30 +254,30 @@ def test_a_corpus_is_made_the_same_at_once_and_after_a_break(small, tmp_path):
     whole = contents(tmp_path / "a")
     assert len(whole) == 20
     again = tmp_path / "again"
-    simulation.make("simulated_a", small, again, jobs=1)
+    simulation.make("simulated_a", small_emobank, again, jobs=1)
     assert contents(again) == whole
     lost, kept, *_ = sorted(path for path in again.rglob("*.wav"))
     (again / "labels.csv").unlink()
     lost.unlink()
     kept.write_bytes(b"kept")
-    simulation.make("simulated_a", small, again, jobs=2)
+    simulation.make("simulated_a", small_emobank, again, jobs=2)
     assert contents(again) == {**whole, kept.relative_to(again).as_posix(): b"kept"}
 
 
-@espeak
-def test_a_folder_that_was_begun_with_another_program_is_refused(small, tmp_path, monkeypatch):
-    simulation.make("simulated_b", small, tmp_path / "b")
+@pytest.mark.usefixtures("espeak")
+def test_a_folder_that_was_begun_with_another_program_is_refused(small_emobank, tmp_path, monkeypatch):
+    simulation.make("simulated_b", small_emobank, tmp_path / "b")
     monkeypatch.setattr(simulation, "espeak_version", lambda: "0.1")
     with pytest.raises(
         CorpusError, match=r"b was begun with espeak_ng \d.*; this is espeak_ng 0.1; take another folder"
     ):
-        simulation.make("simulated_b", small, tmp_path / "b")
+        simulation.make("simulated_b", small_emobank, tmp_path / "b")
 
 
-@espeak
-def test_the_voice_is_as_it_was_told_to_be(small, tmp_path):
+@pytest.mark.usefixtures("espeak")
+def test_the_voice_is_as_it_was_told_to_be(small_emobank, tmp_path):
     """Loudness by root mean square, speed by length, pitch by autocorrelation: none of them is espeak-ng's own word."""
-    base = {"speaker": "x", "transcript": SENTENCES[0], "voice": "en-gb+m3"}
+    base = {"speaker": "x", "transcript": "The letter that she wrote was never sent to anybody.", "voice": "en-gb+m3"}
     middle = {"rate": 190, "pitch": 50, "range": 100, "amplitude": 36}
     heard = {}
     for control, value in [("pitch", 50), ("rate", 134), ("rate", 269), ("pitch", 10), ("pitch", 90)] + [
@@ -352,12 +322,12 @@ def measured(samples: np.ndarray, rate: int) -> tuple[float, float, float, float
     return len(samples) / rate, decibels, float(median), float(ninetieth - tenth)
 
 
-def test_what_is_missing_is_named(small, tmp_path, monkeypatch):
+def test_what_is_missing_is_named(small_emobank, tmp_path, monkeypatch):
     with pytest.raises(ConfigError, match="no simulated corpus is called 'emodb'; they are simulated_a, simulated_b"):
-        simulation.make("emodb", small, tmp_path / "a")
+        simulation.make("emodb", small_emobank, tmp_path / "a")
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ConfigError, match="espeak-ng is not installed; e.g. `apt-get install espeak-ng`"):
-        simulation.make("simulated_a", small, tmp_path / "a")
+        simulation.make("simulated_a", small_emobank, tmp_path / "a")
     assert not (tmp_path / "a").exists()
 
 

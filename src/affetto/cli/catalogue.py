@@ -38,6 +38,9 @@ def corpora_show(name: Annotated[str, typer.Argument(help="A corpus's name.")]) 
     for key in ("title", "language", "licence", "source", "citation"):
         table.add_row(f"[bold]{key}[/]", str(getattr(info, key)))
     table.add_row("[bold]layout[/]", "\n".join(info.layout))
+    if info.dimensions:
+        scales = (f"{name} {low:g} to {high:g}" for name, (low, high) in info.dimensions.items())
+        table.add_row("[bold]ratings[/]", ", ".join(scales))
     out.print(table)
     if info.categories:
         total = sum(info.categories.values())
