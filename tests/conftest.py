@@ -312,6 +312,41 @@ def synthetic(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+RATED = {"anger": (2.0, 4.5, 4.0), "happiness": (4.5, 3.5, 3.0), "sadness": (1.5, 1.5, 2.0)}
+"""Valence, arousal and dominance of the synthetic emotions, about."""
+
+
+@pytest.fixture(scope="session")
+def rated(synthetic: Path) -> Path:
+    """The two minutes of synthetic emotion with ratings in place of emotions, on a scale from 1 to 5."""
+    rng = np.random.default_rng(1)
+    rows = ["file,valence,arousal,dominance,speaker"]
+    for line in synthetic.read_text(encoding="utf-8").splitlines()[1:]:
+        file, emotion, speaker = line.split(",")
+        ratings = ",".join(f"{rating + rng.uniform(-0.5, 0.5):.4f}" for rating in RATED[emotion])
+        rows.append(f"{file},{ratings},{speaker}")
+    path = synthetic.parent / "ratings.csv"
+    path.write_text("\n".join(rows) + "\n", encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def rated_elsewhere(tmp_path: Path) -> Path:
+    """The synthetic emotions from three other speakers, 27 clips, with ratings on a scale from 0 to 100."""
+    rng = np.random.default_rng(5)
+    rows = ["file,valence,arousal,dominance,speaker"]
+    for speaker, pitch in {"eve": 200.0, "fay": 240.0, "guy": 120.0}.items():
+        for emotion, ratings in RATED.items():
+            for version in range(3):
+                file = f"{speaker}_{emotion}_{version}.wav"
+                soundfile.write(tmp_path / file, emote(emotion, pitch, 20_000, rng), 16_000, subtype="PCM_16")
+                drawn = ",".join(f"{25 * (rating - 1) + rng.uniform(-5, 5):.3f}" for rating in ratings)
+                rows.append(f"{file},{drawn},{speaker}")
+    path = tmp_path / "elsewhere.csv"
+    path.write_text("\n".join(rows) + "\n", encoding="utf-8")
+    return path
+
+
 def emote(emotion: str, pitch: float, n: int, rng: np.random.Generator) -> np.ndarray:
     """Anger shouts in bursts, happiness glides up again and again, sadness sinks and fades."""
     time = np.arange(n) / 16_000

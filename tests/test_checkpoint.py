@@ -58,7 +58,7 @@ def test_a_checkpoint_comes_back_as_it_was_saved(fresh, folder):
     assert not loaded.model.training
     for name, tensor in fresh.model.trained_state.items():
         assert torch.equal(loaded.model.state_dict()[name], tensor)
-    before, after = (each.probabilities([waveform().numpy()]) for each in (fresh, loaded))
+    before, after = (each.answers([waveform().numpy()]) for each in (fresh, loaded))
     torch.testing.assert_close(before, after, atol=2e-3, rtol=0)  # the encoder is stored in half precision
 
 
@@ -84,7 +84,7 @@ def test_a_save_that_is_interrupted_leaves_nothing_that_passes_for_a_model(fresh
     def fail(*arguments):
         raise MemoryError
 
-    monkeypatch.setattr(Checkpoint, "probabilities", fail)
+    monkeypatch.setattr(Checkpoint, "answers", fail)
     with pytest.raises(MemoryError):
         checkpoint.save(fresh, tmp_path / "model")
     assert not (tmp_path / "model" / "config.json").exists()

@@ -9,7 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import audmetric
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile
 import soxr
@@ -426,7 +428,7 @@ def test_evaluate_names_what_it_leaves_out_and_what_it_cannot_hear(here, tmp_pat
 @pytest.mark.parametrize(
     ("lines", "words"),
     [
-        (["file,emotion", "a.wav,surprise"], "has no utterance of the model's classes anger, boredom"),
+        (["file,emotion", "a.wav,surprise"], "has no utterance of what the model gives: anger, boredom"),
         (["file,emotion", "a.wav,anger"], "none of its 1 utterances can be heard"),
         (["file,label", "a.wav,anger"], "has no column 'emotion'; found file, label"),
     ],
@@ -496,6 +498,68 @@ def test_a_benchmark_prints_its_scores_and_leaves_a_results_file(run, tiny, synt
     quoting = run("train", tiny, *common, "--results", path, "--out", "quoting")
     assert quoting.code == 0
     assert f"WA {100 * results['fold_mean']['wa']:.1f} %" in checkpoint.card(tmp_path / "quoting" / "checkpoint")
+
+
+RATINGS = "task={name: dimensions, scale: [1, 5], names: [valence, arousal]}"
+
+
+def test_ratings_are_learned_heard_and_scored_like_categories(here, tiny, rated, tmp_path):
+    common = ["--corpus", rated, "--cache", tmp_path / "c", "--set", RATINGS]
+    answer = here("benchmark", tiny, *common, "--results", tmp_path / "results", "--jobs", 1)
+    path = tmp_path / "results" / "table-speaker4fold-v1" / "tiny.json"
+    assert (answer.code, answer.err) == (0, f"results: {path}\n")
+    results = json.loads(path.read_text())
+    for name in ("ccc", "ccc_valence", "ccc_arousal"):
+        assert f"{results['fold_mean'][name]:.3f}" in answer.out
+    assert all(head in answer.out for head in ("CCC", "CCC valence", "CCC arousal"))
+    assert here("verify", path, "--corpus", rated).code == 0
+    trained = here("train", tiny, *common, "--results", path, "--set", "training.epochs=5")
+    assert trained.code == 0, trained.err
+    target = tmp_path / "runs" / "tiny" / "checkpoint"
+    assert checkpoint.describe(target)["scales"] == {"valence": [1, 5], "arousal": [1, 5]}
+    shown = " ".join(here("models", "show", target).out.split())
+    assert "valence (1 to 5), arousal (1 to 5)" in shown
+    assert f"CCC {results['fold_mean']['ccc_arousal']:.3f} (arousal)" in shown
+    clips = [rated.parent / "dia_anger_0.wav", rated.parent / "dia_sadness_0.wav"]
+    rows = here("predict", *clips, "-m", target, "-f", "csv").rows
+    assert list(rows[0]) == ["file", "start", "end", "valence", "arousal"]
+    assert all(0 < float(row[name]) < 6 for row in rows for name in ("valence", "arousal"))
+    (nested, _) = map(json.loads, here("predict", *clips, "-m", target, "-f", "jsonl").out.splitlines())
+    assert nested["dimensions"] == {name: pytest.approx(float(rows[0][name])) for name in ("valence", "arousal")}
+    table = here("predict", *clips, "-m", target).out
+    assert f"{float(rows[0]['arousal']):.2f}" in table
+    scored = here("evaluate", target, "--corpus", rated, "--out", tmp_path / "scored.csv")
+    assert scored.code == 0
+    assert "warning: the model was trained on 96 of these 96 files" in scored.err
+    frame = pd.read_csv(tmp_path / "scored.csv")
+    assert f"{audmetric.concordance_cc(frame['arousal_truth'], frame['arousal']):.3f}" in scored.out
+    assert "the corpus has no emotions; for ratings, say" in here("train", tiny, "--corpus", rated, "-o", "other").err
+
+
+def test_further_corpora_are_tested_where_they_are_said_to_be(here, tiny, rated, rated_elsewhere, tmp_path):
+    asked = "task: {name: dimensions, scale: [1, 5], names: [arousal]}\nfurther: [{corpus: table}]\nseeds: [0]\n"
+    tiny.write_text(tiny.read_text() + asked)
+    common = ["--corpus", rated, "--cache", tmp_path / "c", "--results", tmp_path / "results", "--jobs", 1]
+    answer = here("benchmark", tiny, *common)
+    assert "note: not tested on table: say where it is with --further table=PATH" in answer.err
+    five = rated_elsewhere.with_name("five.csv")  # on the same scale, as a table states none
+    lines = [line.split(",") for line in rated_elsewhere.read_text().splitlines()[1:]]
+    five.write_text("".join(["file,arousal\n", *(f"{file},{1 + float(a) / 25:.3f}\n" for file, _, a, *_ in lines)]))
+    answer = here("benchmark", tiny, *common, "--further", f"table={five}")
+    assert answer.code == 0, answer.err
+    path = tmp_path / "results" / "table-speaker4fold-v1-on-table-all" / "tiny.json"
+    assert f"results: {path}" in answer.err
+    assert here("verify", tmp_path / "results").code == 0
+    assert here("report", tmp_path / "results").code == 0
+    assert "Another corpus than the table of training" in (tmp_path / "results" / "REPORT.md").read_text()
+    for text, words in (("emodb=x", "expected one of table, as NAME=PATH"), ("x", "expected one of table")):
+        assert words in here("benchmark", tiny, *common, "--further", text).err
+
+
+def test_an_audit_listens_to_a_training_of_ratings(here, tiny, rated):
+    tiny.write_text(tiny.read_text() + "task: {name: dimensions, scale: [1, 5]}\ntuned_on: []\n")
+    (told,) = (line for line in here("audit", tiny, "--corpus", rated).out.splitlines() if "tiny: normaliser" in line)
+    assert "clean" in told
 
 
 @pytest.mark.parametrize(

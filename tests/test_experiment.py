@@ -228,10 +228,10 @@ def test_a_new_setting_at_its_default_leaves_fingerprints_as_they_are(written):
     more = create_model(
         "MoreExperiment", __base__=experiment.Experiment, training=(training, training()), fast=(bool, False)
     )
-    assert more(**old.config | {"model": old.model}).fingerprint == old.fingerprint
-    assert more(**old.config | {"model": old.model, "fast": True}).fingerprint != old.fingerprint
+    assert more(**old.config | {"model": old.model, "task": old.task}).fingerprint == old.fingerprint
+    assert more(**old.config | {"model": old.model, "task": old.task, "fast": True}).fingerprint != old.fingerprint
     slow = {**old.config["training"], "momentum": 0.5}
-    assert more(**old.config | {"model": old.model, "training": slow}).fingerprint != old.fingerprint
+    assert more(**old.config | {"model": old.model, "task": old.task, "training": slow}).fingerprint != old.fingerprint
 
 
 @pytest.mark.parametrize(
@@ -247,3 +247,20 @@ def test_every_cell_under_results_is_of_an_experiment_that_ships():
     assert cells
     for path in cells:
         assert (path.parent.name, json.loads(path.read_text())["fingerprint"]) in shipped, path
+
+
+def test_a_task_is_named_or_has_settings_and_is_categories_otherwise(written):
+    path = written(CNN)
+    plain = experiment.read_one(path)
+    assert plain.task.name == "categories"
+    assert experiment.read_one(path, ("task=categories",)).fingerprint == plain.fingerprint
+    three = experiment.read_one(path, ("task=dimensions",))
+    assert three.task.names == ("valence", "arousal", "dominance")
+    assert three.fingerprint != plain.fingerprint
+    one = experiment.read_one(path, ("task={name: dimensions, names: [arousal]}",))
+    assert one.fingerprint not in (plain.fingerprint, three.fingerprint)
+    assert experiment.from_config(one.config, source="config") == one
+    with pytest.raises(ConfigError, match="task: unknown setting 'name_'; did you mean 'name'"):
+        experiment.read_one(path, ("task={name: dimensions, name_: x}",))
+    with pytest.raises(ConfigError, match="task: expected settings such as `name: categories`, got 3"):
+        experiment.read_one(path, ("task=3",))

@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "config": {"errors"},
     "device": {"errors"},
     "hub": {"errors"},
-    "cards": {"config"},
+    "cards": {"config", "labels"},
     "fingerprint": {"audio"},
     "statistics": {"metrics"},
     "scores": {"errors", "metrics", "statistics"},
@@ -43,12 +43,12 @@ MAY_IMPORT = {
     "pretrained": {"errors", "hub"},
     "encoders": {"batch", "config", "errors", "frontend", "hub", "layers", "pretrained"},
     "models": {"batch", "config", "encoders", "errors", "frontend", "layers", "pretrained"},
-    "tasks": {"batch", "config", "errors", "metrics"},
+    "tasks": {"batch", "config", "errors", "labels", "metrics"},
     "checkpoint": BOTTOM | {"models", "tasks"},
     "corpora": {"audio", "errors", "labels", "tables"},
     "protocol": {"corpora", "errors", "files", "splits"},
     "simulation": {"corpora", "errors", "files", "labels", "metrics", "protocol"},
-    "verification": {"changes", "corpora", "errors", "experiment", "protocol", "scores"},
+    "verification": {"changes", "corpora", "errors", "experiment", "labels", "protocol", "scores"},
     "pretraining": BOTTOM
     | {"cards", "checkpoint", "corpora", "dataset", "models", "pretrained", "provenance", "report", "tasks"}
     | {"runs", "training"},
@@ -58,7 +58,7 @@ MAY_IMPORT = {
     "training": BOTTOM | {"augment", "dataset", "frontend", "models", "tasks"},
     "experiment": BOTTOM | {"models", "tasks", "training"},
     "bench": BOTTOM | {"cache", "corpora", "dataset", "experiment", "models", "tasks", "training"},
-    "cells": BOTTOM | {"bench", "cache", "corpora", "dataset", "experiment", "protocol", "provenance"},
+    "cells": BOTTOM | {"bench", "cache", "corpora", "dataset", "experiment", "protocol", "provenance", "scores"},
     "evaluation": BOTTOM
     | {"cache", "cells", "changes", "corpora", "dataset", "experiment", "provenance", "report", "scores"},
     "runs": BOTTOM | {"bench", "cache", "cards", "checkpoint", "corpora", "dataset", "experiment", "provenance"},

@@ -274,6 +274,21 @@ def test_rows_from_another_copy_of_the_corpus_are_a_section_of_their_own(results
     report.write(results)
 
 
+def test_ratings_and_categories_of_one_protocol_are_sections_of_their_own(results: Path) -> None:
+    put(results, LOSO, "rated", dimensions(3))
+    found = {section.title: section for section in report.gather(results).sections if section.protocol == LOSO}
+    assert set(found) == {f"{LOSO}, anger, neutral and sadness", f"{LOSO}, valence and arousal"}
+    assert [row.name for row in found[f"{LOSO}, valence and arousal"].rows] == ["rated"]
+    assert not found[f"{LOSO}, valence and arousal"].published
+    text = report.write(results)[0].read_text(encoding="utf-8")
+    assert f"{LOSO}, valence and arousal" in text
+    row = next(line for line in text.splitlines() if line.startswith("| `rated` |"))
+    scores = found[f"{LOSO}, valence and arousal"].rows[0].results["fold_mean"]
+    assert f"{scores['pearson_valence']:.3f}" in row and f"{scores['mse_arousal']:.3f}" in row
+    ids = Page((results / "report.html").read_text(encoding="utf-8")).of("id")
+    assert len(set(ids)) == len(ids)
+
+
 def test_a_best_row_is_named_only_among_those_trained_on_the_same(results: Path) -> None:
     section = section_of(results, LOSO)
     best, alone = section.best("train"), section.best("train+dev")

@@ -1,8 +1,11 @@
 import math
 
+import audmetric
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.special
+import scipy.stats
 import sklearn.metrics
 import torch
 from hypothesis import given, settings
@@ -13,7 +16,15 @@ from sklearn.utils.class_weight import compute_class_weight
 from affetto.batch import Padded, pad
 from affetto.config import parse
 from affetto.errors import ConfigError, CorpusError
-from affetto.tasks import Categories, CategoriesSettings, MaskedFrames, MaskedFramesSettings
+from affetto.tasks import (
+    Categories,
+    CategoriesSettings,
+    Dimensions,
+    DimensionsSettings,
+    MaskedFrames,
+    MaskedFramesSettings,
+    parse_settings,
+)
 
 LABELS = ("anger", "fear", "neutral", "sadness")
 TASK = Categories(LABELS)
@@ -25,16 +36,16 @@ def logits(n_clips: int, *, seed: int = 0) -> torch.Tensor:
 
 
 def test_targets_are_places_in_the_list_of_classes():
-    targets = TASK.targets(["sadness", "anger", "anger"])
+    targets = TASK.targets(pd.DataFrame({"emotion": ["sadness", "anger", "anger"]}))
     assert targets.tolist() == [3, 0, 0]
     assert targets.dtype == torch.int64
-    assert TASK.targets([]).shape == (0,)
+    assert TASK.places([]).shape == (0,)
 
 
 def test_emotions_that_are_not_classes_are_all_named():
     words = "the corpus has boredom, irony; this model's classes are anger, fear, neutral, sadness"
     with pytest.raises(CorpusError, match=words):
-        TASK.targets(["anger", "irony", "boredom", "irony"])
+        TASK.places(["anger", "irony", "boredom", "irony"])
 
 
 def test_answers_are_the_likeliest_classes():
@@ -122,7 +133,7 @@ def test_label_smoothing_shares_some_of_the_target_among_all_classes():
 
 def test_missing_emotions_are_counted():
     with pytest.raises(CorpusError, match="2 of 3 utterances have no emotion; categories need one in each"):
-        TASK.targets(["anger", math.nan, None])
+        TASK.targets(pd.DataFrame({"emotion": ["anger", math.nan, None]}))
 
 
 # What training asks of categories
@@ -344,3 +355,153 @@ def test_frames_may_be_left_as_they_are_and_still_be_asked_for():
     struck, answers = pose(frames, MaskedFrames(MaskedFramesSettings(zeroed=0.0, replaced=0.0)))
     assert torch.equal(struck.values, frames.values)
     assert chosen(answers).sum() >= 8  # two spans, which may overlap
+
+
+NAMES = ("valence", "arousal", "dominance")
+SCALES = {"valence": (1.0, 7.0), "arousal": (1.0, 7.0), "dominance": (-1.0, 1.0)}
+
+
+def rated(*names: str, **settings) -> Dimensions:
+    return DimensionsSettings(names=names or NAMES, **settings).of((), SCALES)
+
+
+def ratings(n_clips: int, *, seed: int = 0) -> torch.Tensor:
+    """Ratings on the three scales, (n, 3)."""
+    low, high = torch.tensor(list(SCALES.values())).T
+    return low + (high - low) * torch.rand(n_clips, 3, generator=torch.Generator().manual_seed(seed))
+
+
+def outputs(task: Dimensions, answers: torch.Tensor) -> torch.Tensor:
+    """What a network must give for these answers."""
+    low, high = torch.tensor(task.ends).T
+    return (answers - (low + high) / 2) / ((high - low) / 2)
+
+
+def test_a_network_answers_in_halves_of_the_scale_from_its_middle():
+    task = rated()
+    assert task.decode(torch.zeros(2, 3)).tolist() == [[4, 4, 0]] * 2
+    assert task.decode(torch.tensor([[-1.0, 1.0, 1.0]])).tolist() == [[1, 7, 1]]
+    assert task.decode(torch.full((1, 3), 2.0)).tolist() == [[10, 10, 2]]  # nothing is cut off
+    assert task.decode(torch.zeros(1, 3).bfloat16()).dtype == torch.float32
+    torch.testing.assert_close(task.decode(outputs(task, ratings(9))), ratings(9))
+
+
+@pytest.mark.parametrize("names", [NAMES, ("valence",), ("arousal", "dominance")])
+def test_losses_are_those_of_scikit_learn_and_audmetric_by_column(names):
+    places = [NAMES.index(name) for name in names]
+    truth, answers = ratings(40)[:, places], (ratings(40) + 0.3 * ratings(40, seed=1))[:, places]
+    mean = np.mean([audmetric.concordance_cc(truth[:, i].numpy(), answers[:, i].numpy()) for i in range(len(names))])
+    for loss, expected in (("mse", sklearn.metrics.mean_squared_error(truth, answers)), ("ccc", 1 - mean)):
+        task = rated(*names, loss=loss)
+        assert task.loss(outputs(task, answers), truth).item() == pytest.approx(expected, abs=1e-5)
+    usual = rated(*names)
+    by_default = rated(*names, loss="mse" if len(names) == 1 else "ccc")
+    given = (outputs(usual, answers), truth)
+    assert usual.loss(*given) == by_default.loss(*given)
+
+
+def test_the_concordance_of_columns_is_not_that_of_all_values_together():
+    truth = ratings(40)
+    answers = truth * torch.tensor([1.0, -1.0, 1.0]) + torch.tensor([0.0, 8.0, 0.0])
+    task = rated(loss="ccc")
+    together = 1 - audmetric.concordance_cc(truth.flatten().numpy(), answers.flatten().numpy())
+    loss = task.loss(outputs(task, answers), truth).item()
+    assert loss == pytest.approx((0 + 2 + 0) / 3, abs=0.05)
+    assert abs(loss - together) > 0.1
+
+
+@pytest.mark.parametrize("n_clips", [1, 5])
+def test_equal_answers_and_single_clips_move_nothing_by_concordance(n_clips):
+    given = torch.zeros(n_clips, 3, requires_grad=True)
+    task = rated(loss="ccc")
+    loss = task.loss(given, ratings(1).expand(n_clips, 3))
+    loss.backward()
+    assert loss.item() == pytest.approx(1)
+    assert given.grad is not None and given.grad.isfinite().all()
+    assert given.grad.abs().max() == pytest.approx(0, abs=1e-5)
+
+
+def test_ratings_are_judged_as_scipy_and_scikit_learn_do():
+    truth, answers = ratings(50), 0.5 * ratings(50) + 0.5 * ratings(50, seed=1)
+    loss, scores = rated().judge(answers, truth)
+    for place, name in enumerate(NAMES):
+        x, y = truth[:, place].numpy(), answers[:, place].numpy()
+        assert scores[f"ccc_{name}"] == pytest.approx(audmetric.concordance_cc(x, y), abs=1e-6)
+        assert scores[f"pearson_{name}"] == pytest.approx(scipy.stats.pearsonr(x, y).statistic, abs=1e-6)
+        assert scores[f"mse_{name}"] == pytest.approx(sklearn.metrics.mean_squared_error(x, y), abs=1e-6)
+        assert scores[f"mae_{name}"] == pytest.approx(sklearn.metrics.mean_absolute_error(x, y), abs=1e-6)
+    assert scores["ccc"] == pytest.approx(np.mean([scores[f"ccc_{name}"] for name in NAMES]))
+    assert loss == pytest.approx(1 - scores["ccc"], abs=1e-6)
+    loss, scores = rated("arousal").judge(answers[:, 1:2], truth[:, 1:2])
+    assert loss == pytest.approx(scores["mse_arousal"])
+
+
+def test_the_highest_ccc_wins_then_the_lowest_loss_and_nan_never():
+    task = rated()
+    best = task.rank(0.5, {"ccc": 0.5})
+    assert best > task.rank(0.1, {"ccc": 0.4})
+    assert best > task.rank(0.6, {"ccc": 0.5})
+    loss, scores = task.judge(torch.full((4, 3), 2.0), torch.full((4, 3), 2.0))
+    assert math.isnan(scores["ccc"]) and type(scores["ccc"]) is float
+    assert task.rank(loss, scores) < task.rank(9.0, {"ccc": -1.0})
+
+
+def test_ratings_are_read_kept_and_answered_by_name():
+    table = pd.DataFrame({"arousal": [1.5, 6.123456789], "valence": [2.0, 3.0], "emotion": [None, None]})
+    task = rated("arousal", "valence")
+    assert task.labels == ("valence", "arousal")
+    assert task.targets(table).tolist() == [[2.0, 1.5], [3.0, pytest.approx(6.123457)]]
+    assert task.truth(table)[1] == {"valence_truth": 3.0, "arousal_truth": 6.123456789}
+    assert task.answer(torch.tensor([[1.000001, 2.123456]])) == [{"valence": 1.0, "arousal": 2.12346}]
+    assert task.known(table.assign(valence=[math.nan, 3.0])).tolist() == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"valence": [2.0, math.nan]}, "1 of 2 utterances have no valence; dimensions need it in each"),
+        ({"dominance": [0.0, 1.2]}, "1 of 2 utterances have a dominance beyond -1 to 1"),
+    ],
+)
+def test_ratings_that_are_missing_or_off_the_scale_are_refused(change, words):
+    table = pd.DataFrame({"valence": [2.0, 3.0], "arousal": [2.0, 3.0], "dominance": [0.0, 1.0]})
+    assert rated().targets(table).shape == (2, 3)
+    with pytest.raises(CorpusError, match=words):
+        rated().targets(table.assign(**change))
+    with pytest.raises(CorpusError, match="the corpus has no column 'arousal'"):
+        rated().targets(table.drop(columns="arousal"))
+
+
+def test_the_scale_is_the_corpuss_own_or_stated():
+    stated = DimensionsSettings(names=("valence",), scale=(1, 5))
+    assert stated.of((), {}).scales == {"valence": (1, 5)}
+    assert stated.of((), {"valence": (1, 5)}).scales == {"valence": (1, 5)}
+    with pytest.raises(CorpusError, match="the corpus rates valence from 1 to 7; leave task.scale to it"):
+        stated.of((), SCALES)
+    with pytest.raises(CorpusError, match="the corpus states no scale of valence; task.scale="):
+        DimensionsSettings(names=("valence",)).of((), {})
+    with pytest.raises(CorpusError, match="the corpus states no scale of arousal; its dimensions are valence"):
+        DimensionsSettings().of((), {"valence": (1, 7)})
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ({"name": "dimensions", "names": ["valence", "valence"]}, "names: expected each once, and of valence, arousal"),
+        ({"name": "dimensions", "names": ["joy"]}, "names: expected each once"),
+        ({"name": "dimensions", "names": []}, "names: "),
+        ({"name": "dimensions", "scale": [5, 1]}, "scale: expected the lowest rating, then the highest"),
+        ({"name": "dimensions", "class_weights": "balanced"}, "unknown setting 'class_weights'; known here are loss"),
+        ({"name": "dimension"}, "no task is called 'dimension'; the tasks are categories, dimensions"),
+    ],
+)
+def test_settings_of_tasks_that_cannot_be_meant_are_refused(content, words):
+    with pytest.raises(ConfigError, match=words):
+        parse_settings(content, source="toy.yaml: task")
+
+
+def test_a_task_without_a_name_is_categories():
+    assert parse_settings({"class_weights": "balanced"}, source="toy") == CategoriesSettings(class_weights="balanced")
+    assert parse_settings({"name": "dimensions", "names": ["arousal", "valence"]}, source="toy") == DimensionsSettings(
+        names=("valence", "arousal")
+    )

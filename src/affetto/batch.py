@@ -67,7 +67,7 @@ class Batch:
 
     Args:
         streams: what the model listens to, by name; each (B, T, D).
-        targets: category indices, (B,), int64.
+        targets: category indices, (B,), int64; or ratings, (B, D).
     """
 
     streams: Mapping[str, Padded]

@@ -15,10 +15,10 @@ from affetto.cache import FeatureCache
 from affetto.corpora.base import Corpus
 from affetto.dataset import Features, Progress, no_progress
 from affetto.device import Precision
-from affetto.errors import ProtocolError, TrainingError
+from affetto.errors import CorpusError, ProtocolError, TrainingError
 from affetto.experiment import Experiment
 from affetto.models.base import SpeechModel
-from affetto.tasks import Categories
+from affetto.tasks import Categories, Recognition
 from affetto.training import History, fit, predict
 
 Division = tuple[Sequence[int], Sequence[int]]
@@ -35,19 +35,21 @@ class Bench:
     Args:
         experiment: what is trained.
         corpus: on what.
-        task: its classes.
+        task: what is asked.
         features: of the whole corpus, cached.
         device, precision: where and in which numbers.
         progress: told of what goes on.
+        further: benches of the other corpora that its models are tested on, in the experiment's order.
     """
 
     experiment: Experiment
     corpus: Corpus
-    task: Categories
+    task: Recognition
     features: Features
     device: torch.device
     precision: Precision
     progress: Progress
+    further: tuple["Bench", ...] = ()
 
     @staticmethod
     def prepare(
@@ -58,14 +60,25 @@ class Bench:
         device: torch.device,
         precision: Precision = "auto",
         progress: Progress = no_progress,
+        further: Sequence[Corpus] = (),
     ) -> "Bench":
         """Compute or find the features that the experiment's model listens to.
+
+        Args:
+            experiment: what is trained.
+            corpus: on what.
+            cache: of features.
+            device: where to compute.
+            precision: in which numbers.
+            progress: told of what goes on.
+            further: other corpora to test on.
 
         Raises:
             AudioError: if a clip cannot be heard.
             CheckpointError: if the encoder's weights are not to be had.
+            CorpusError: if a corpus lacks what the task asks for.
         """
-        task = Categories(corpus.categories, experiment.task)
+        task = experiment.task.of(corpus.categories, corpus.dimensions)
         model = create_model(experiment, len(task.labels), seed=0)
         features = Features(
             corpus,
@@ -77,7 +90,29 @@ class Bench:
             speaker_statistics=experiment.speaker_statistics,
             progress=progress,
         )
-        return Bench(experiment, corpus, task, features, device, precision, progress)
+        alone = Bench(experiment, corpus, task, features, device, precision, progress)
+        return replace(alone, further=tuple(alone._on(other, cache) for other in further))
+
+    def _on(self, corpus: Corpus, cache: FeatureCache) -> "Bench":
+        """The same on another corpus.
+
+        Raises:
+            CorpusError: if it has other classes.
+        """
+        other = Bench.prepare(
+            self.experiment,
+            corpus,
+            cache=cache,
+            device=self.device,
+            precision=self.precision,
+            progress=self.progress,
+        )
+        if other.task.labels != self.task.labels:
+            raise CorpusError(
+                f"{corpus.name}: has the classes {', '.join(other.task.labels)}; models of {self.corpus.name} know "
+                f"{', '.join(self.task.labels)}"
+            )
+        return other
 
     def train(
         self,
@@ -114,10 +149,15 @@ class Bench:
             model.load_state_dict(history.weights, strict=False)
             yield model, history
 
-    def test(self, model: SpeechModel, rows: Sequence[int]) -> tuple[list[str], torch.Tensor]:
-        """Answers and probabilities of some rows."""
-        probabilities = predict(model, self.task, self.features, rows, device=self.device, precision=self.precision)
-        return self.task.answers(probabilities), probabilities
+    def test(self, model: SpeechModel, rows: Sequence[int]) -> torch.Tensor:
+        """The task's tallies of some rows, (len(rows), labels): probabilities, or ratings."""
+        return predict(model, self.task, self.features, rows, device=self.device, precision=self.precision)
+
+    @property
+    def categories(self) -> Categories:
+        """The task, where it can only be categories: an experiment with a second stage has no other."""
+        assert isinstance(self.task, Categories)
+        return self.task
 
     def narrowed(self, labels: Sequence[str]) -> "Bench":
         """The same features, asked about some of the classes alone; only rows of these may be trained on or tested.
@@ -125,21 +165,17 @@ class Bench:
         Raises:
             CorpusError: if a label is none of the classes.
         """
-        places = self.task.targets(labels).tolist()
+        places = self.categories.places(labels).tolist()
         features = copy.copy(self.features)
         features.targets = torch.full_like(self.features.targets, -1)
         for new, old in enumerate(places):
             features.targets[self.features.targets == old] = new
-        task = Categories(tuple(labels), self.task.settings)
+        task = Categories(tuple(labels), self.categories.settings)
         return replace(self, task=task, features=features)
 
     def of_classes(self, rows: Sequence[int]) -> list[int]:
         """Those of the rows whose emotion is one of the classes."""
         return [row for row in rows if self.features.targets[row] >= 0]
-
-    def truth(self, rows: Sequence[int]) -> list[str]:
-        """The emotions of some rows."""
-        return [self.task.labels[i] for i in self.features.targets[list(rows)].tolist()]
 
     def choose(self, train: Sequence[int], dev: Sequence[int], *, seed: int) -> dict[str, Any]:
         """The best combination of the experiment's grid.
@@ -175,8 +211,7 @@ class Bench:
                 # On dev the epoch is chosen, too: the winner here is the very model that is then tested.
                 dev = outside if choose.validation == "dev" else []
                 [(model, _)] = self.train(candidate, inside, dev, seed=seed)
-                _, tallies = self.test(model, outside)
-                loss, judged = self.task.judge(tallies, self.features.targets[list(outside)])
+                loss, judged = self.task.judge(self.test(model, outside), self.features.targets[list(outside)])
                 scores.append(-loss if choose.by == "loss" else judged[choose.by])
             means.append(float(np.mean(scores)))
             self.progress("choosing", number, len(combinations))
@@ -205,9 +240,9 @@ class Bench:
         return [(sorted(set(rows) - set(part)), part) for part in outside]
 
 
-def create_model(experiment: Experiment, n_classes: int, *, seed: int) -> SpeechModel:
+def create_model(experiment: Experiment, n_labels: int, *, seed: int) -> SpeechModel:
     """A new model of an experiment: random weights from `seed`, its encoder's from where its settings say."""
     torch.manual_seed(seed)
-    model = models.get(experiment.model.name).create(experiment.model, n_classes)
+    model = models.get(experiment.model.name).create(experiment.model, n_labels)
     model.load_pretrained()
     return model

@@ -1,6 +1,9 @@
 """Model cards: what a checkpoint is, what it was trained on, how far to trust it, and what it must not be used for."""
 
+from collections.abc import Mapping
+
 from affetto.config import JSON
+from affetto.labels import DIMENSIONS
 
 INTENDED = (
     "research on speech emotion recognition, as a baseline and as a starting point",
@@ -12,21 +15,24 @@ FORBIDDEN = (
     "decisions about a person (hiring, credit, insurance, policing, asylum, diagnosis)",
     "covert analysis of people who do not know of it or have not agreed",
 )
+QUOTED = {"wa": "WA {:.1%}", "ua": "UA {:.1%}"} | {f"ccc_{name}": f"CCC {{:.3f}} ({name})" for name in DIMENSIONS}
+"""Scores that a card quotes, and how."""
 
 
-def write(name: str, labels: tuple[str, ...], provenance: JSON) -> str:
+def write(name: str, labels: tuple[str, ...], scales: Mapping[str, tuple[float, float]], provenance: JSON) -> str:
     """The card of a checkpoint, Markdown.
 
     Args:
         name: row id.
-        labels: its classes.
+        labels: its classes, or its dimensions.
+        scales: of the dimensions; empty for classes.
         provenance: as `affetto train` writes it.
     """
     trained = provenance["trained_on"]
     lines = [
         f"# {name}",
         "",
-        f"Hears which of {len(labels)} emotions a recording of speech carries: {', '.join(labels)}.",
+        _asked(labels, scales),
         "",
         f"Architecture: `{provenance['experiment']['model']['name']}`{_encoder(provenance)}.",
         "",
@@ -107,6 +113,14 @@ def _stretches(seconds: float | None) -> list[str]:
     return [f"It learned from stretches of at most {seconds:g} s, and is less sure of what comes later in a recording."]
 
 
+def _asked(labels: tuple[str, ...], scales: Mapping[str, tuple[float, float]]) -> str:
+    """What a model was asked, in one sentence."""
+    if not scales:
+        return f"Hears which of {len(labels)} emotions a recording of speech carries: {', '.join(labels)}."
+    rated = ", ".join(f"{name} ({low:g} to {high:g})" for name, (low, high) in scales.items())
+    return f"Hears how a recording of speech would be rated on dimensions of emotion: {rated}."
+
+
 def _encoder(provenance: JSON) -> str:
     """Where an encoder's weights come from, as an addition to a sentence."""
     encoder = provenance["experiment"]["model"].get("encoder", {})
@@ -124,6 +138,16 @@ def expectation(provenance: JSON) -> str:
         return "Its recipe has not been measured on unseen speakers."
     return (
         f"On speakers of the same corpus that it has never heard ({expected['protocol']}, mean over folds, "
-        f"{expected['seeds']} seeds), this recipe reached WA {100 * expected['wa']:.1f} % and "
-        f"UA {100 * expected['ua']:.1f} %."
+        f"{expected['seeds']} seeds), this recipe reached {quoted(expected, ' and ')}."
     )
+
+
+def quoted(expected: JSON, between: str) -> str:
+    """The scores that a checkpoint's provenance expects of new speakers, with words between them.
+
+    Example:
+        >>> quoted({"seeds": 3, "wa": 0.941, "ua": 0.93}, " and ")
+        'WA 94.1 % and UA 93.0 %'
+    """
+    found = [words.format(expected[name]) for name, words in QUOTED.items() if expected.get(name) is not None]
+    return between.join(found).replace("%", " %")

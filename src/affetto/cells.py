@@ -10,9 +10,9 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection
@@ -23,7 +23,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from affetto import metrics, protocol
+from affetto import protocol, scores
 from affetto.bench import Bench
 from affetto.cache import FeatureCache
 from affetto.config import JSON
@@ -31,9 +31,9 @@ from affetto.corpora.base import Corpus
 from affetto.dataset import Progress, no_progress
 from affetto.device import Precision
 from affetto.errors import AffettoError, ConfigError, ProtocolError, TrainingError
-from affetto.experiment import Experiment
+from affetto.experiment import Experiment, FurtherSettings
 from affetto.files import json_bytes, write_whole
-from affetto.protocol import Fold, Protocol
+from affetto.protocol import Fold, Protocol, Transfer
 from affetto.provenance import commit
 
 ONE_CORE = {
@@ -61,6 +61,7 @@ class Cell:
         fold: of them.
         seed: of the training.
         path: of its file.
+        further: the same training tested on other corpora; it is not finished without them.
     """
 
     experiment: Experiment
@@ -68,6 +69,12 @@ class Cell:
     fold: Fold
     seed: int
     path: Path
+    further: tuple["Cell", ...] = ()
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether its file is there, and those of its further tests."""
+        return self.path.exists() and all(each.is_finished for each in self.further)
 
     @property
     def fold_sha256(self) -> str:
@@ -106,6 +113,9 @@ class Cell:
                     f"{self.path}: was made {what} {self.experiment.name} has now; "
                     "give the experiment another name, or delete the folder to start anew"
                 )
+        for each in self.further:
+            if each.path.exists():
+                each.check()
 
 
 @dataclass(frozen=True)
@@ -115,6 +125,7 @@ class Work:
     Args:
         experiments: rows of a table.
         corpus: what they learn from.
+        further: other corpora that their models are tested on, by name; those that are not here are not tested.
         results: folder under which cells lie.
         cache: of features.
         device, precision: where and in which numbers.
@@ -128,6 +139,7 @@ class Work:
     device: torch.device
     precision: Precision
     origin: JSON
+    further: Mapping[str, Corpus] = field(default_factory=dict)
 
     @cached_property
     def cells(self) -> tuple[Cell, ...]:
@@ -139,17 +151,28 @@ class Work:
         asked = {(each.protocol, each.speaker_statistics) for each in self.experiments}
         # One object a protocol: its definition reads every file of the corpus.
         dealt = {key: protocol.create(key[0], self.corpus, transductive=key[1]).checked() for key in asked}
+        transfers: dict[str, Transfer] = {}
         return tuple(
             cell
             for experiment in self.experiments
-            for cell in self._cells(experiment, dealt[experiment.protocol, experiment.speaker_statistics])
+            for cell in self._cells(experiment, dealt[experiment.protocol, experiment.speaker_statistics], transfers)
         )
 
-    def _cells(self, experiment: Experiment, dealt: Protocol) -> Iterator[Cell]:
-        folder = self.results / dealt.id / "cells" / experiment.name
+    def tested_on(self, experiment: Experiment) -> list[FurtherSettings]:
+        """The further tests of an experiment whose corpora are here."""
+        return [each for each in experiment.further if each.corpus in self.further]
+
+    def _cells(self, experiment: Experiment, dealt: Protocol, transfers: dict[str, Transfer]) -> Iterator[Cell]:
+        found = [protocol.transfer(dealt, self.further[to.corpus], to.clips) for to in self.tested_on(experiment)]
+        other = [transfers.setdefault(each.id, each) for each in found]
         for seed in experiment.seeds:
-            for fold in dealt.folds:
-                yield Cell(experiment, dealt, fold, seed, folder / f"{fold.name}-{seed}.json")
+            for place, fold in enumerate(dealt.folds):
+                further = (self._cell(experiment, each, each.folds[place], seed) for each in other)
+                yield replace(self._cell(experiment, dealt, fold, seed), further=tuple(further))
+
+    def _cell(self, experiment: Experiment, dealt: Protocol, fold: Fold, seed: int) -> Cell:
+        folder = self.results / dealt.id / "cells" / experiment.name
+        return Cell(experiment, dealt, fold, seed, folder / f"{fold.name}-{seed}.json")
 
     def bench(self, experiment: Experiment, progress: Progress = no_progress) -> Bench:
         """What the trainings of an experiment share."""
@@ -160,6 +183,7 @@ class Work:
             device=self.device,
             precision=self.precision,
             progress=progress,
+            further=[self.further[each.corpus] for each in self.tested_on(experiment)],
         )
 
 
@@ -188,14 +212,17 @@ def finish(work: Work, *, jobs: int, progress: Progress = no_progress) -> None:
 
 def _check_protocols(work: Work) -> None:
     """See that no folder of results is another corpus's: tables of one's own all have the same ids."""
-    for dealt in {cell.protocol.id: cell.protocol for cell in work.cells}.values():
+    tested = [own for cell in work.cells for own in (cell, *cell.further)]
+    for dealt in {cell.protocol.id: cell.protocol for cell in tested}.values():
+        if isinstance(dealt, Transfer):
+            dealt.checked()
         path = work.results / dealt.id / "protocol.json"
         if not path.exists():
             continue
         stored = json.loads(path.read_text(encoding="utf-8"))
         if any(stored[key] != dealt.definition[key] for key in ("manifest_sha256", "folds_sha256")):
             raise ConfigError(
-                f"{path}: holds the results of another copy of {work.corpus.name} or of other folds; "
+                f"{path}: holds the results of another copy of {dealt.corpus.name} or of other folds; "
                 "give another folder with --results"
             )
 
@@ -207,7 +234,7 @@ def _check(work: Work) -> None:
 
 
 def _missing(work: Work) -> list[Cell]:
-    return [cell for cell in work.cells if not cell.path.exists()]
+    return [cell for cell in work.cells if not cell.is_finished]
 
 
 def _labour(work: Work, progress: Progress, *, wait: bool, until: float = math.inf) -> bool:
@@ -225,12 +252,14 @@ def _labour(work: Work, progress: Progress, *, wait: bool, until: float = math.i
             return True
         for first, *others in _alike(missing):
             with ExitStack() as claims:
-                if claims.enter_context(_claim(first.path)):
-                    mine = [first, *(cell for cell in others if claims.enter_context(_claim(cell.path)))]
+                if claims.enter_context(_claim(first)):
+                    mine = [first, *(cell for cell in others if claims.enter_context(_claim(cell)))]
                     if bench is None or bench.experiment is not first.experiment:
                         bench = work.bench(first.experiment, progress)
-                    for cell, content in zip(mine, run(bench, mine), strict=True):
-                        write_whole(cell.path, json_bytes({**content, **work.origin}))
+                    for path, content in run(bench, mine):
+                        if not path.exists():  # a test was there before further ones were asked for
+                            path.parent.mkdir(parents=True, exist_ok=True)
+                            write_whole(path, json_bytes({**content, **work.origin}))
                     break
         else:
             if not wait:
@@ -253,10 +282,10 @@ def _alike(cells: Sequence[Cell]) -> list[list[Cell]]:
 
 
 @contextmanager
-def _claim(path: Path) -> Iterator[bool]:
+def _claim(cell: Cell) -> Iterator[bool]:
     """Whether a cell is ours to make; the claim ends with the block, or with the process."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(path.with_suffix(".lock"))
+    cell.path.parent.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(cell.path.with_suffix(".lock"))
     try:
         lock.acquire(blocking=False)
     except filelock.Timeout:
@@ -264,13 +293,13 @@ def _claim(path: Path) -> Iterator[bool]:
         return
     try:
         # Somebody may have finished it, and let go, between the look and the claim.
-        yield not path.exists()
+        yield not cell.is_finished
     finally:
-        if path.exists():
+        if cell.is_finished:
             # Nobody takes a finished cell, so nobody needs to be kept from it. Of an unfinished one the file must stay:
             # who waits for it and who comes later would each lock a file of their own.
             with suppress(OSError):  # Windows keeps files that are open
-                path.with_suffix(".lock").unlink()
+                cell.path.with_suffix(".lock").unlink()
         lock.release()
 
 
@@ -355,8 +384,8 @@ def _live(work: Work, connection: Connection) -> None:
         pass
 
 
-def run(bench: Bench, cells: Sequence[Cell]) -> list[JSON]:
-    """Trainings and tests of cells that learn the same.
+def run(bench: Bench, cells: Sequence[Cell]) -> list[tuple[Path, JSON]]:
+    """Trainings and tests of cells that learn the same: what each file holds, those of further tests included.
 
     Raises:
         ProtocolError: if training or choice touched the sound of a test clip. (Statistics of a speaker's clips, which a
@@ -376,38 +405,48 @@ def run(bench: Bench, cells: Sequence[Cell]) -> list[JSON]:
     trained = bench.train(experiment, train, *devs, seed=seed, progress=bench.progress)
     for cell, (model, history), second in zip(cells, trained, _second_stage(bench, cells), strict=True):
         _check_unheard(cell, choosing | history.heard, bench.corpus)
-        _, probabilities = bench.test(model, cell.fold.test)
+        tallies = bench.test(model, cell.fold.test)
         if second is not None:
-            probabilities = bench.task.divide(probabilities, *second)
-        answers = bench.task.answers(probabilities)
-        truth = bench.truth(cell.fold.test)
-        contents.append(
-            {
-                "fingerprint": bench.experiment.fingerprint,
-                "manifest_sha256": cell.protocol.definition["manifest_sha256"],
-                "fold_sha256": cell.fold_sha256,
-                "fold": cell.fold.name,
-                "seed": seed,
-                "n": len(cell.fold.test),
-                "n_train": len(train),
-                "chosen": chosen,
-                "best_epoch": history.best.epoch,
-                "epochs": len(history.epochs),
-                "dev": history.best.dev or None,
-                "test": metrics.scores(truth, answers),
-                "predictions": [
-                    {
-                        **_index(bench.corpus, row),
-                        "truth": t,
-                        "prediction": p,
-                        "probabilities": [round(x, 5) for x in q.tolist()],
-                    }
-                    for row, t, p, q in zip(cell.fold.test, truth, answers, probabilities, strict=True)
-                ],
-            }
-        )
+            tallies = bench.categories.divide(tallies, *second)
+        about = {
+            "n_train": len(train),
+            "chosen": chosen,
+            "best_epoch": history.best.epoch,
+            "epochs": len(history.epochs),
+            "dev": scores.plain(history.best.dev) or None,
+        }
+        contents.append((cell.path, _tested(cell, bench, tallies, about)))
+        for other, elsewhere in zip(cell.further, bench.further, strict=True):
+            tallies = elsewhere.test(model, other.fold.test)
+            contents.append((other.path, _tested(other, elsewhere, tallies, about)))
     seconds = round((time.perf_counter() - started) / len(cells), 1)
-    return [{**content, "seconds": seconds} for content in contents]
+    return [(path, {**content, "seconds": seconds}) for path, content in contents]
+
+
+def _tested(cell: Cell, bench: Bench, tallies: Tensor, about: JSON) -> JSON:
+    """What a cell's file holds: whose training and test it is, what is known about the training, and what was answered.
+
+    Args:
+        cell: of the training or of a further test.
+        bench: of the tested corpus.
+        tallies: of the test clips.
+        about: the training.
+    """
+    rows = list(cell.fold.test)
+    given = zip(rows, bench.task.truth(bench.corpus.table.iloc[rows]), bench.task.answer(tallies), strict=True)
+    records = [{**_index(bench.corpus, row), **truth, **answer} for row, truth, answer in given]
+    scoring = scores.scoring(bench.experiment.task.name, bench.task.labels)
+    return {
+        "fingerprint": bench.experiment.fingerprint,
+        "manifest_sha256": cell.protocol.definition["manifest_sha256"],
+        "fold_sha256": cell.fold_sha256,
+        "fold": cell.fold.name,
+        "seed": cell.seed,
+        "n": len(rows),
+        **about,
+        "test": scores.plain(scoring.of(pd.DataFrame(map(scoring.flat, records)))),
+        "predictions": records,
+    }
 
 
 def _second_stage(bench: Bench, cells: Sequence[Cell]) -> list[tuple[Tensor, tuple[str, ...]] | None]:
@@ -425,7 +464,7 @@ def _second_stage(bench: Bench, cells: Sequence[Cell]) -> list[tuple[Tensor, tup
     answers: list[tuple[Tensor, tuple[str, ...]] | None] = []
     for cell, (model, history) in zip(cells, trained, strict=True):
         _check_unheard(cell, history.heard, bench.corpus)
-        answers.append((narrow.test(model, cell.fold.test)[1], stage.labels))
+        answers.append((narrow.test(model, cell.fold.test), stage.labels))
     return answers
 
 

@@ -1,8 +1,8 @@
 """A trained model as a folder, from which it can rebuild itself and prove that it still hears the same.
 
-    config.json         format, model and settings (front end included), labels, audio road, provenance
+    config.json         format, model and settings (front end included), labels, scales, audio road, provenance
     model.safetensors   all weights, those of a frozen encoder included
-    golden.safetensors  a waveform and the probabilities that the model gave for it, checked at every load
+    golden.safetensors  a waveform and the probabilities, or ratings, that the model gave for it, checked at every load
     README.md           the model card
 
 Loading reads numbers and text and never executes anything.
@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
@@ -23,17 +22,17 @@ from torch import Tensor
 from affetto import __version__, audio, models
 from affetto.batch import pad
 from affetto.config import JSON
-from affetto.errors import CheckpointError, ConfigError
+from affetto.errors import CheckpointError, ConfigError, CorpusError
 from affetto.hub import fetch
 from affetto.models.base import SpeechModel
-from affetto.tasks import Categories, CategoriesSettings
+from affetto.tasks import Recognition, parse_settings
 
 FORMAT = 1
 """Of the folder; raised when an older program could not read a newer folder."""
 AUDIO: JSON = {"sample_rate": audio.SAMPLE_RATE, "resampler": audio.RESAMPLER}
 """How a model's audio was read; it must not be read otherwise later."""
 GOLDEN_TOLERANCE = 1e-3
-"""Largest difference from the golden probabilities: room for other processors, none for other weights."""
+"""Largest difference from the golden answers: room for other processors, none for other weights."""
 
 
 @dataclass(frozen=True)
@@ -43,14 +42,14 @@ class Checkpoint:
     Args:
         model: in evaluation mode.
         settings: of the model, in full.
-        task: its classes.
+        task: what it was asked, and what its outputs are called.
         provenance: what it was trained on and how, for people; plain JSON.
         card: the model card, Markdown.
     """
 
     model: SpeechModel
     settings: models.ModelSettings
-    task: Categories
+    task: Recognition
     provenance: JSON
     card: str = ""
 
@@ -59,8 +58,8 @@ class Checkpoint:
         """Its row id in results."""
         return str(self.provenance.get("name", "unnamed"))
 
-    def probabilities(self, waveforms: list[audio.Waveform], device: torch.device | str = "cpu") -> Tensor:
-        """(len(waveforms), K), on the CPU, in the precision of the context."""
+    def answers(self, waveforms: list[audio.Waveform], device: torch.device | str = "cpu") -> Tensor:
+        """Probabilities or ratings, (len(waveforms), labels), on the CPU, in the precision of the context."""
         padded = pad([torch.from_numpy(waveform) for waveform in waveforms]).to(device)
         with torch.inference_mode():
             return self.task.decode(self.model.listen(padded)).cpu()
@@ -83,12 +82,14 @@ def save(checkpoint: Checkpoint, folder: Path, *, half_encoder: bool = True) -> 
     """
     folder.mkdir(parents=True, exist_ok=True)
     checkpoint.model.to("cpu").eval()
+    scales = checkpoint.task.scales
     config = {
         "format": FORMAT,
         "affetto": __version__,
         "model": checkpoint.settings.model_dump(mode="json"),
         "task": checkpoint.task.settings.model_dump(mode="json"),
         "labels": list(checkpoint.task.labels),
+        **({"scales": {name: list(ends) for name, ends in scales.items()}} if scales else {}),
         "audio": AUDIO,
         "provenance": checkpoint.provenance,
     }
@@ -99,7 +100,7 @@ def save(checkpoint: Checkpoint, folder: Path, *, half_encoder: bool = True) -> 
     # The golden answer is that of the weights as stored.
     stored = replace(checkpoint, model=_build(config, weights))
     waveform = golden_waveform()
-    golden = {"waveform": waveform, "probabilities": stored.probabilities([waveform.numpy()])}
+    golden = {"waveform": waveform, checkpoint.task.gives: stored.answers([waveform.numpy()])}
     write(folder, config, weights, golden, checkpoint.card)
 
 
@@ -133,19 +134,21 @@ def load(source: str | Path) -> Checkpoint:
         raise CheckpointError(f"{source}: a safetensors file is damaged ({error})") from error
     try:
         model = _build(config, weights)
-        task = Categories(tuple(config["labels"]), CategoriesSettings.model_validate(config["task"]))
+        asked = parse_settings(config["task"], source=f"{source}: config.json")
+        scales = {name: (low, high) for name, (low, high) in config.get("scales", {}).items()}
+        task = asked.of(config["labels"], scales)
         settings = models.parse_settings(config["model"], source=f"{source}: config.json")
         checkpoint = Checkpoint(model, settings, task, config["provenance"], card(source))
         heard = config["audio"]
-    except (KeyError, TypeError, ValidationError, ConfigError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, CorpusError, ConfigError) as error:
         raise CheckpointError(f"{source}: config.json does not describe a model ({_first_line(error)})") from error
     except RuntimeError as error:
         raise CheckpointError(f"{source}: the weights do not fit config.json ({_first_line(error)})") from error
     if heard != AUDIO:
         raise CheckpointError(f"{source}: was trained on audio read as {heard}; this affetto reads {AUDIO}")
-    if set(golden) != {"waveform", "probabilities"}:
-        raise CheckpointError(f"{source}: golden.safetensors does not hold a waveform and its probabilities")
-    difference = _difference(checkpoint.probabilities([golden["waveform"].numpy()]), golden["probabilities"])
+    if set(golden) != {"waveform", task.gives}:
+        raise CheckpointError(f"{source}: golden.safetensors does not hold a waveform and its {task.gives}")
+    difference = _difference(checkpoint.answers([golden["waveform"].numpy()]), golden[task.gives])
     if not difference <= GOLDEN_TOLERANCE:
         raise CheckpointError(
             f"{source}: does not give its golden answer (off by {difference:.3g}, at most {GOLDEN_TOLERANCE} allowed): "

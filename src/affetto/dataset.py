@@ -16,7 +16,7 @@ from affetto.corpora.base import Corpus
 from affetto.device import Precision, autocast, use_bf16
 from affetto.errors import CorpusError
 from affetto.models.base import SpeechModel
-from affetto.tasks import Categories
+from affetto.tasks import Recognition
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how many are done, and how many there are."""
@@ -37,7 +37,7 @@ class Data(Protocol):
     lengths: list[int]
     """Frames of each row, of its longest stream."""
     targets: Tensor
-    """What the task asks for of each row, (n,)."""
+    """What the task asks for of each row, (n,) or (n, D)."""
     heard: set[int]
     """Rows whose features were asked for; whoever wants to know what a training touched empties it first."""
 
@@ -61,14 +61,14 @@ class Features:
 
     Raises:
         AudioError: if a clip cannot be heard.
-        CorpusError: if an emotion is not one of the task's classes.
+        CorpusError: if an emotion is not one of the task's classes, or a rating that it asks for is missing.
     """
 
     def __init__(
         self,
         corpus: Corpus,
         model: SpeechModel,
-        task: Categories,
+        task: Recognition,
         *,
         cache: FeatureCache,
         device: torch.device,
@@ -78,7 +78,7 @@ class Features:
     ) -> None:
         self.corpus = corpus
         self.heard: set[int] = set()
-        self.targets = task.targets(corpus.table["emotion"].tolist())
+        self.targets = task.targets(corpus.table)
         self.cache = cache
         dtype = "bf16" if use_bf16(device, precision) else "fp32"
         self._fingerprints = {

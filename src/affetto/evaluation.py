@@ -1,14 +1,13 @@
 """From a table of experiments to numbers: every cell finished, then one results file a row.
 
 When all of a row's cells are there (`cells`), the predictions of all go into `<row>.csv`, every score computed from
-them into `<row>.json` and the confusion matrix into `<row>.png`, beside `protocol.json`, which says under which
+them into `<row>.json` and what was taken for what into `<row>.png`, beside `protocol.json`, which says under which
 protocol; and `CHANGES.md`, one level up, remembers that this configuration was scored.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import torch
 
@@ -23,6 +22,7 @@ from affetto.errors import AffettoError
 from affetto.experiment import Experiment
 from affetto.files import json_bytes, write_whole
 from affetto.provenance import commit, machine
+from affetto.scores import Scoring
 
 
 def benchmark(
@@ -35,8 +35,11 @@ def benchmark(
     precision: Precision = "auto",
     jobs: int | None = None,
     progress: Progress = no_progress,
+    further: Sequence[Corpus] = (),
 ) -> list[Path]:
     """Train and test every row, fold and seed that is not there yet; the paths of the results files, a row each.
+
+    Where a row is to be tested on further corpora that are given, their results files follow, a row and corpus each.
 
     Args:
         experiments: the rows, with their protocols.
@@ -47,6 +50,7 @@ def benchmark(
         precision: in which numbers.
         jobs: cells at once, each in a process of one core; None: as many as there are cores, or one on other devices.
         progress: told of finished cells.
+        further: other corpora that rows ask to be tested on.
 
     Raises:
         ConfigError: if the cells that are there were made with other settings or from another copy of the corpus.
@@ -54,8 +58,10 @@ def benchmark(
         AudioError: if a clip cannot be heard.
     """
     origin = {"commit": commit(), "machine": machine(device, precision)}
-    work = Work(tuple(experiments), corpus, results, cache, device, precision, origin)
-    rows = [[cell for cell in work.cells if cell.experiment is experiment] for experiment in work.experiments]
+    others = {other.name: other for other in further}
+    work = Work(tuple(experiments), corpus, results, cache, device, precision, origin, others)
+    own = [[cell for cell in work.cells if cell.experiment is experiment] for experiment in work.experiments]
+    rows = [*own, *(list(row) for cells in own for row in zip(*(cell.further for cell in cells), strict=True))]
     try:
         finish(work, jobs=jobs or (cores() if device.type == "cpu" else 1), progress=progress)
     except AffettoError:  # one row's fault does not keep the others' numbers back
@@ -78,22 +84,26 @@ def _is_done(row: Sequence[Cell]) -> bool:
 def _write_results(cells: Sequence[Cell], work: Work) -> Path:
     """The results file of one row, and what lies beside it."""
     experiment, protocol = cells[0].experiment, cells[0].protocol
+    corpus, learned_from = protocol.corpus, protocol.definition.get("learned_from")
     finished = [cell.read() for cell in cells]
-    labels = work.corpus.categories
-    table = predictions_table(finished, labels, work.corpus)
+    task = experiment.task.of(corpus.categories, corpus.dimensions)
+    scoring = scores.scoring(experiment.task.name, task.labels)
+    table = predictions_table(finished, scoring, corpus)
     definition = protocol.definition
     folder = work.results / protocol.id
     path = folder / f"{experiment.name}.json"
     results: JSON = {
         "protocol": protocol.id,
-        "corpus": work.corpus.name,
+        "corpus": corpus.name,
+        **({"learned_from": learned_from} if learned_from else {}),
         "manifest_sha256": definition["manifest_sha256"],
         "folds_sha256": definition["folds_sha256"],
         "model": experiment.name,
         "task": experiment.task.name,
-        "labels": list(labels),
+        "labels": list(task.labels),
+        **({"scales": {name: list(scale) for name, scale in task.scales.items()}} if task.scales else {}),
         "transductive": protocol.transductive,
-        "simulated": False,
+        "simulated": corpus.info.simulated or work.corpus.info.simulated,
         "shipped": experiment.shipped,
         "trained_on": "train+dev" if experiment.refit and any(fold.dev for fold in protocol.folds) else "train",
         "tuned_on": None if experiment.tuned_on is None else list(experiment.tuned_on),
@@ -102,7 +112,7 @@ def _write_results(cells: Sequence[Cell], work: Work) -> Path:
         "config": experiment.config,
         **{key: "; ".join(sorted({cell[key] for cell in finished if cell[key]})) or None for key in work.origin},
         "seconds": round(sum(cell["seconds"] for cell in finished), 1),
-        **scores.summarise(table, experiment.task.name, labels),
+        **scores.summarise(table, experiment.task.name, task.labels),
     }
     for fold, cell in zip(results["folds"], finished, strict=True):
         assert (fold["fold"], fold["seed"]) == (cell["fold"], cell["seed"])
@@ -110,17 +120,14 @@ def _write_results(cells: Sequence[Cell], work: Work) -> Path:
     write_whole(folder / "protocol.json", json_bytes(definition))
     write_whole(folder / f"{experiment.name}.csv", table.to_csv(index=False, lineterminator="\n").encode())
     write_whole(path, json_bytes(scores.plain(results)))
-    report.confusion_figure(
-        np.array(results["confusion"]),
-        labels,
-        title=f"{experiment.name} on {protocol.id}: UA {results['fold_mean']['ua']:.3f}",
-        path=path.with_suffix(".png"),
-    )
+    score = f"{report.called(scoring.primary)} {results['fold_mean'][scoring.primary]:.3f}"
+    title = f"{experiment.name} on {protocol.id}: {score}"
+    report.error_figure(table, scoring, title=title, path=path.with_suffix(".png"))
     changes.remember(work.results, results)
     return path
 
 
-def predictions_table(finished: Sequence[JSON], labels: Sequence[str], corpus: Corpus) -> pd.DataFrame:
+def predictions_table(finished: Sequence[JSON], scoring: Scoring, corpus: Corpus) -> pd.DataFrame:
     """What cells predicted, as `scores` describes it."""
     speakers = dict(zip(corpus.table.index, corpus.table["speaker"], strict=True))
     spoken = {
@@ -134,9 +141,7 @@ def predictions_table(finished: Sequence[JSON], labels: Sequence[str], corpus: C
             "end": row["end"],
             "fold": cell["fold"],
             "seed": cell["seed"],
-            "truth": row["truth"],
-            "prediction": row["prediction"],
-            **dict(zip(labels, row["probabilities"], strict=True)),
+            **scoring.flat(row),
             "speaker": spoken[row["file"], row["start"], row["end"]],
         }
         for cell in finished

@@ -18,11 +18,11 @@ from typing import Any, Literal
 
 from pydantic import Field, SerializeAsAny, field_validator, model_validator
 
-from affetto import models, resources
+from affetto import models, resources, tasks
 from affetto.config import JSON, Settings, load, override, parse, with_value
 from affetto.errors import ConfigError
 from affetto.files import is_safe_name
-from affetto.tasks import CategoriesSettings
+from affetto.tasks import CategoriesSettings, TaskSettings
 from affetto.training import TrainingSettings
 
 
@@ -31,8 +31,9 @@ class ChooseSettings(Settings):
 
     grid: dict[str, list[Any]]
     """Dotted setting -> values to try; among equals the first is taken."""
-    by: Literal["ua", "wa", "macro_f1", "loss"] = "ua"
-    """What the mean is taken of; the lowest "loss" (cross-entropy of the left-out clips), the highest of the others."""
+    by: Literal["ua", "wa", "macro_f1", "ccc", "loss"] = "ua"
+    """What the mean is taken of; the lowest "loss" (of the left-out clips, cross-entropy where the task is categories),
+    the highest of the others. Dimensions have "ccc" and "loss" alone."""
     validation: Literal["left_out", "dev"] = "left_out"
     """"left_out": every combination is trained with each speaker of train and dev left out once, and the one with the
     best mean score on them is then trained on all of these. "dev": every combination is trained on train and scored on
@@ -59,6 +60,14 @@ class SecondStageSettings(Settings):
     labels: tuple[str, ...] = Field(min_length=2)
 
 
+class FurtherSettings(Settings):
+    """Another corpus that the trained models are tested on as well (the second paper, section 4.2)."""
+
+    corpus: str
+    clips: str = "all"
+    """"all", or a protocol of that corpus, whose test clips are taken."""
+
+
 class FinalSettings(Settings):
     """How `affetto train` makes one checkpoint, for use rather than for a number."""
 
@@ -76,11 +85,14 @@ class Experiment(Settings):
     corpus: str
     protocol: str
     model: SerializeAsAny[models.ModelSettings]
-    task: CategoriesSettings = CategoriesSettings()
+    task: SerializeAsAny[TaskSettings] = CategoriesSettings()
     training: TrainingSettings = TrainingSettings()
     choose: ChooseSettings | None = None
     second_stage: SecondStageSettings | None = None
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
+    further: tuple[FurtherSettings, ...] = ()
+    """Corpora that every trained model is tested on as well, each a results file of its own. Ratings are answered on
+    the tested corpus's scale."""
     speaker_statistics: bool = False
     """Whether features are standardised with all of a speaker's own unlabelled clips. Test speakers' statistics are
     used then: the protocol's id says "transductive"."""
@@ -102,6 +114,13 @@ class Experiment(Settings):
     def _one_choice(self) -> "Experiment":
         if self.choose is not None and self.second_stage is not None:
             raise ValueError("settings are chosen for one model; with second_stage there are two")
+        if self.second_stage is not None and self.task.name != "categories":
+            raise ValueError(f"second_stage divides categories; the task is {self.task.name}")
+        if self.further and self.second_stage is not None:
+            raise ValueError("further tests are of one model; with second_stage there are two")
+        if self.choose is not None and self.choose.by not in (*self.task.scores, "loss"):
+            expected = ", ".join((*self.task.scores, "loss"))
+            raise ValueError(f"choose.by: {self.task.name} have no '{self.choose.by}'; expected one of {expected}")
         return self
 
     @property
@@ -148,7 +167,13 @@ def from_config(content: JSON, *, source: str) -> Experiment:
     if not isinstance(model, dict):
         raise ConfigError(f"{source}: the setting 'model' is required; the models are {', '.join(models.names())}")
     settings = models.parse_settings(model, source=f"{source}: model")
-    return parse(Experiment, {**content, "model": settings}, source=source)
+    task = content.get("task", {})
+    if isinstance(task, str):
+        task = {"name": task}
+    if not isinstance(task, dict):
+        raise ConfigError(f"{source}: task: expected settings such as `name: categories`, got {task!r}")
+    asked = tasks.parse_settings(task, source=f"{source}: task")
+    return parse(Experiment, {**content, "model": settings, "task": asked}, source=source)
 
 
 def names() -> tuple[str, ...]:
@@ -205,7 +230,7 @@ def _read_one(content: JSON, *, source: str) -> Experiment:
     return experiment
 
 
-_NOT_IN_NUMBERS = ("name", "seeds", "shipped", "final", "tuned_on")
+_NOT_IN_NUMBERS = ("name", "seeds", "shipped", "final", "tuned_on", "further")
 
 
 def _stated(settings: Settings) -> JSON:

@@ -180,6 +180,37 @@ def scores(truth: Labels, prediction: Labels) -> dict[str, float]:
     }
 
 
+def rating_scores(truth: Array, prediction: Array, dimensions: Sequence[str]) -> dict[str, float]:
+    """CCC, Pearson, MSE and MAE of each dimension, and the mean CCC, under the names that results files use.
+
+    Args:
+        truth: ratings, (n, D).
+        prediction: ratings on the same scales, (n, D).
+        dimensions: what the D are called.
+
+    Returns:
+        `ccc`, the mean over dimensions, undefined if that of one is; then `<score>_<dimension>`.
+
+    Raises:
+        ValueError: if shapes differ.
+
+    Example:
+        >>> found = rating_scores(np.array([[1.0], [2.0]]), np.array([[1.0], [4.0]]), ["valence"])
+        >>> [(name, round(score, 2)) for name, score in found.items()]
+        [('ccc', 0.43), ('ccc_valence', 0.43), ('pearson_valence', 1.0), ('mse_valence', 2.0), ('mae_valence', 1.0)]
+    """
+    if truth.shape != prediction.shape or truth.shape[1:] != (len(dimensions),):
+        raise ValueError(f"shapes {truth.shape} and {prediction.shape}; expected (n, {len(dimensions)}) twice")
+    scores = {
+        f"{score.__name__}_{dimension}": score(truth[:, place], prediction[:, place])
+        for place, dimension in enumerate(dimensions)
+        for score in (ccc, pearson, mse, mae)
+    }
+    each = [scores[f"ccc_{dimension}"] for dimension in dimensions]
+    undefined = next((score for score in each if np.isnan(score)), None)
+    return {"ccc": float(np.mean(each)) if undefined is None else undefined, **scores}
+
+
 def from_counts(counts: npt.ArrayLike) -> dict[str, Array]:
     """WA, UA, macro and weighted F1 of many confusions at once, as `scores` gives them for one.
 

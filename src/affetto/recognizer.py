@@ -1,7 +1,7 @@
-"""Recognition: from files, bytes or arrays to emotions with probabilities."""
+"""Recognition: from files, bytes or arrays to emotions with probabilities, or to ratings on dimensions."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
@@ -37,19 +37,27 @@ class Prediction:
     Args:
         file: the recording's name as it was given; "" for arrays and bytes.
         start, end: seconds of the stretch that was heard.
-        probabilities: category -> probability; they sum to 1.
+        probabilities: category -> probability; they sum to 1. Empty if the model gives none.
+        dimensions: dimension -> rating, on the scale that the model was trained on. Empty if the model gives none.
         notes: what a careful listener would want to know about the recording, in words.
     """
 
     file: str
     start: float
     end: float
-    probabilities: dict[str, float]
+    probabilities: dict[str, float] = field(default_factory=dict)
+    dimensions: dict[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     @property
     def emotion(self) -> str:
-        """The likeliest category."""
+        """The likeliest category.
+
+        Raises:
+            AttributeError: if the model gives no categories.
+        """
+        if not self.probabilities:
+            raise AttributeError(f"no emotion: the model gives {', '.join(self.dimensions)} and no categories")
         return max(self.probabilities, key=self.probabilities.__getitem__)
 
     @property
@@ -59,15 +67,11 @@ class Prediction:
 
     @property
     def row(self) -> dict[str, str | float]:
-        """`file`, `start`, `end`, `emotion`, `confidence`, then one probability a category."""
-        return {
-            "file": self.file,
-            "start": self.start,
-            "end": self.end,
-            "emotion": self.emotion,
-            "confidence": self.confidence,
-            **self.probabilities,
-        }
+        """`file`, `start`, `end`; `emotion`, `confidence` and one probability a category; or the dimensions."""
+        row: dict[str, str | float] = {"file": self.file, "start": self.start, "end": self.end}
+        if self.probabilities:
+            row |= {"emotion": self.emotion, "confidence": self.confidence}
+        return {**row, **self.probabilities, **self.dimensions}
 
 
 class Recognizer:
@@ -119,8 +123,13 @@ class Recognizer:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The categories, in the order of the probabilities."""
+        """The categories, in the order of the probabilities; or the dimensions."""
         return self.checkpoint.task.labels
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Of a table of predictions: `file`, `start` and `end`, then what the model gives."""
+        return ("file", "start", "end", *self.checkpoint.task.columns)
 
     def predict(self, source: Source) -> Prediction:
         """What is heard in one recording.
@@ -151,7 +160,7 @@ class Recognizer:
         return self._outcomes(lambda row: _utterance(corpus, row), range(len(corpus)))
 
     def predict_table(self, sources: Iterable[Source]) -> pd.DataFrame:
-        """The same as a table: one row a recording, columns `file,start,end,emotion,confidence` and the categories.
+        """The same as a table: one row a recording, with `columns`.
 
         Raises:
             AudioError: at the first recording that cannot be heard.
@@ -161,7 +170,7 @@ class Recognizer:
             if isinstance(outcome, AudioError):
                 raise outcome
             rows.append(outcome.row)
-        return pd.DataFrame(rows, columns=["file", "start", "end", "emotion", "confidence", *self.labels])
+        return pd.DataFrame(rows, columns=list(self.columns))
 
     def _outcomes(self, read: "Callable[[T], _Heard]", items: Iterable[T]) -> Iterator[Prediction | AudioError]:
         """Predictions or errors of items, in their order; read ahead so that they can be batched by length."""
@@ -190,12 +199,13 @@ class Recognizer:
         results: dict[int, Prediction] = {}
         for batch in by_length(lengths, len(clips), budget=round(BATCH_SECONDS * audio.SAMPLE_RATE)):
             with autocast(self.device, self.precision):
-                rows = self.checkpoint.probabilities([clips[i].recording.waveform for i in batch], self.device)
+                rows = self.checkpoint.answers([clips[i].recording.waveform for i in batch], self.device)
             for i, row in zip(batch, rows.tolist(), strict=True):
                 recording = clips[i].recording
-                probabilities = dict(zip(self.labels, row, strict=True))
                 end = clips[i].start + recording.seconds
-                results[i] = Prediction(clips[i].name, clips[i].start, end, probabilities, recording.notes)
+                heard = {self.checkpoint.task.gives: dict(zip(self.labels, row, strict=True))}
+                probabilities, dimensions = heard.get("probabilities", {}), heard.get("dimensions", {})
+                results[i] = Prediction(clips[i].name, clips[i].start, end, probabilities, dimensions, recording.notes)
         return [results[i] for i in range(len(clips))]
 
 

@@ -107,7 +107,7 @@ def train(
         "machine": machine(device, precision),
         "heard": sorted({hashes[files[row]][:HEARD_DIGITS] for row in rows}),
     }
-    card = cards.write(experiment.name, bench.task.labels, provenance)
+    card = cards.write(experiment.name, bench.task.labels, bench.task.scales, provenance)
     checkpoint.save(Checkpoint(model, experiment.model, bench.task, provenance, card), target)
     (folder / "state.pt").unlink(missing_ok=True)
     return target
@@ -156,5 +156,5 @@ def _expected(path: Path, experiment: Experiment) -> JSON:
     return {
         "protocol": results["protocol"],
         "seeds": len(results["seeds"]),
-        **{score: results["fold_mean"][score] for score in ("wa", "ua")},
+        **{name: score for name, score in results["fold_mean"].items() if name in cards.QUOTED},
     }

@@ -36,12 +36,19 @@ class CategoryScores:
 
     labels: tuple[str, ...]
     names = ("wa", "ua", "macro_f1", "weighted_f1")
+    headline = ("wa", "ua")
+    further = ("macro_f1",)
     primary = "ua"
 
     @property
     def columns(self) -> tuple[str, ...]:
         """Of the table, between index and speaker."""
         return ("truth", "prediction", *self.labels)
+
+    def flat(self, record: JSON) -> JSON:
+        """Truth and answer of a clip, as a cell keeps them, by column."""
+        probabilities = dict(zip(self.labels, record["probabilities"], strict=True))
+        return {"truth": record["truth"], "prediction": record["prediction"], **probabilities}
 
     def of(self, part: pd.DataFrame) -> dict[str, float]:
         """Every score of some rows."""
@@ -73,27 +80,38 @@ class DimensionScores:
         return ("ccc", *(f"{name}_{label}" for label in self.labels for name in ("ccc", "pearson", "mse", "mae")))
 
     @property
+    def headline(self) -> tuple[str, ...]:
+        """Of the scores: those that tables show. The mean is one of its own only where there are several."""
+        each = tuple(f"ccc_{label}" for label in self.labels)
+        return each if len(each) == 1 else ("ccc", *each)
+
+    @property
+    def further(self) -> tuple[str, ...]:
+        """Of the scores: those that full tables show as well."""
+        return tuple(f"{name}_{label}" for name in ("pearson", "mse") for label in self.labels)
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """Of the table, between index and speaker."""
         return tuple(column for label in self.labels for column in (f"{label}_truth", label))
 
+    def flat(self, record: JSON) -> JSON:
+        """Truth and answer of a clip, as a cell keeps them, by column."""
+        return {column: record[column] for column in self.columns}
+
     def of(self, part: pd.DataFrame) -> dict[str, float]:
         """Every score of some rows."""
-        scores: dict[str, float] = {}
-        for label in self.labels:
-            pair = (part[f"{label}_truth"].to_numpy(float), part[label].to_numpy(float))
-            for name in ("ccc", "pearson", "mse", "mae"):
-                scores[f"{name}_{label}"] = getattr(metrics, name)(*pair)
-        each = [scores[f"ccc_{label}"] for label in self.labels]
-        undefined = next((score for score in each if math.isnan(score)), None)
-        return {"ccc": float(np.mean(each)) if undefined is None else undefined, **scores}
+        return metrics.rating_scores(*self.pairs(part), self.labels)
+
+    def pairs(self, part: pd.DataFrame) -> tuple[Array, Array]:
+        """True and predicted ratings of some rows, (n, dimensions) each."""
+        truth = part[[f"{label}_truth" for label in self.labels]].to_numpy(float)
+        return truth, part[list(self.labels)].to_numpy(float)
 
     def sums(self, part: pd.DataFrame) -> Array:
         """Moments of some rows, (dimensions, 7): the six of `metrics.moments`, and the sum of absolute errors."""
-        rows = []
-        for label in self.labels:
-            truth, prediction = part[f"{label}_truth"].to_numpy(float), part[label].to_numpy(float)
-            rows.append([*metrics.moments(truth, prediction), np.abs(truth - prediction).sum()])
+        columns = zip(*(side.T for side in self.pairs(part)), strict=True)
+        rows = [[*metrics.moments(truth, heard), np.abs(truth - heard).sum()] for truth, heard in columns]
         return np.array(rows, dtype=np.float64)
 
     def from_sums(self, name: str) -> Callable[[Array], Array]:

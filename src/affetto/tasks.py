@@ -1,7 +1,8 @@
 """What a model is asked: its targets, its loss, and how outputs become answers and scores.
 
-`Categories` asks which one of a fixed list of emotions a clip carries. `MaskedFrames` asks what stood in frames that
-were struck out, which needs no labels: it is how a speech BERT is pretrained.
+`Categories` asks which one of a fixed list of emotions a clip carries, `Dimensions` where it lies on scales such as
+valence. `MaskedFrames` asks what stood in frames that were struck out, which needs no labels: it is how a speech BERT
+is pretrained.
 """
 
 import math
@@ -9,17 +10,28 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, Self
 
+import pandas as pd
 import torch
 import torch.nn.functional as F
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from torch import Tensor
 
 from affetto import metrics
 from affetto.batch import Padded
-from affetto.config import Settings
-from affetto.errors import CorpusError
+from affetto.config import JSON, Settings, parse
+from affetto.errors import ConfigError, CorpusError
+from affetto.labels import DIMENSIONS
 
 Streams = Mapping[str, Padded]
+Scale = tuple[float, float]
+"""The lowest and the highest rating that a corpus's raters could give."""
+Gives = Literal["probabilities", "dimensions"]
+"""What answers are called, in predictions and in files."""
+
+EPSILON = 1e-10
+"""Added where 1 - CCC divides: of clips that agree in truth and in answer, the loss is 1 and moves nothing."""
+DECIMALS = 5
+"""Of the answers that results keep."""
 
 
 class Task(Protocol):
@@ -55,7 +67,79 @@ class Task(Protocol):
         ...
 
 
-class CategoriesSettings(Settings):
+class Recognition(Task, Protocol):
+    """A task whose answers have names: what results, checkpoints and recognisers need to know of it."""
+
+    @property
+    def settings(self) -> "TaskSettings":
+        """Of the task."""
+        ...
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Classes or dimensions: a network gives a number for each."""
+        ...
+
+    @property
+    def scales(self) -> dict[str, Scale]:
+        """The scale of each label that has one."""
+        ...
+
+    @property
+    def gives(self) -> Gives:
+        """What its answers are called."""
+        ...
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Of a table of answers, after file, start and end."""
+        ...
+
+    def targets(self, table: pd.DataFrame) -> Tensor:
+        """The right answers of a corpus's rows, (n,) or (n, labels)."""
+        ...
+
+    def decode(self, outputs: Tensor) -> Tensor:
+        """Answers (B, labels) of a network's outputs (B, labels)."""
+        ...
+
+    def truth(self, table: pd.DataFrame) -> list[JSON]:
+        """What results keep of each of a corpus's rows: the right answer."""
+        ...
+
+    def answer(self, tallies: Tensor) -> list[JSON]:
+        """What results keep of each clip's tallies: the answer that was given."""
+        ...
+
+    def known(self, table: pd.DataFrame) -> "pd.Series[bool]":
+        """Which of a corpus's rows it can be asked about."""
+        ...
+
+    def strange(self, table: pd.DataFrame) -> str:
+        """Why it cannot be asked about any of some rows, in words."""
+        ...
+
+
+class TaskSettings(Settings):
+    """Base of the settings of every `Recognition`."""
+
+    name: str
+
+    def of(self, categories: Sequence[str], scales: Mapping[str, Scale]) -> Recognition:
+        """The task that a corpus with these categories and dimensions poses.
+
+        Raises:
+            CorpusError: if it lacks what is asked for.
+        """
+        raise TypeError(f"{type(self).__name__} does not say which task it is of")
+
+    @property
+    def scores(self) -> tuple[str, ...]:
+        """Those that settings can be chosen by, the first unless another is named."""
+        raise TypeError(f"{type(self).__name__} does not say which scores it has")
+
+
+class CategoriesSettings(TaskSettings):
     """How categories are trained."""
 
     name: Literal["categories"] = "categories"
@@ -72,6 +156,21 @@ class CategoriesSettings(Settings):
             raise ValueError(f"label_smoothing goes with cross_entropy, got {self.label_smoothing} with hinge")
         return self
 
+    def of(self, categories: Sequence[str], scales: Mapping[str, Scale]) -> "Categories":
+        """The task with the corpus's categories.
+
+        Raises:
+            CorpusError: if it has none.
+        """
+        if not categories:
+            raise CorpusError("the corpus has no emotions; for ratings, say `task: dimensions`")
+        return Categories(tuple(categories), self)
+
+    @property
+    def scores(self) -> tuple[str, ...]:
+        """UAR first, which is how epochs are chosen, too."""
+        return ("ua", "wa", "macro_f1")
+
 
 @dataclass(frozen=True)
 class Categories:
@@ -85,7 +184,30 @@ class Categories:
     labels: tuple[str, ...]
     settings: CategoriesSettings = CategoriesSettings()
 
-    def targets(self, emotions: Sequence[str]) -> Tensor:
+    @property
+    def scales(self) -> dict[str, Scale]:
+        """None."""
+        return {}
+
+    @property
+    def gives(self) -> Gives:
+        """Probabilities."""
+        return "probabilities"
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The likeliest class, its probability, and the probability of each."""
+        return ("emotion", "confidence", *self.labels)
+
+    def targets(self, table: pd.DataFrame) -> Tensor:
+        """Class indices (n,) of a corpus's rows.
+
+        Raises:
+            CorpusError: if an emotion is missing or not one of the classes.
+        """
+        return self.places(table["emotion"].tolist())
+
+    def places(self, emotions: Sequence[str]) -> Tensor:
         """Class indices (n,) of emotions.
 
         Raises:
@@ -154,7 +276,7 @@ class Categories:
         Returns:
             (B, K).
         """
-        places = self.targets(labels)
+        places = self.places(labels)
         result = probabilities.clone()
         result[:, places] = probabilities[:, places].sum(dim=1, keepdim=True) * second
         return result
@@ -162,6 +284,25 @@ class Categories:
     def answers(self, probabilities: Tensor) -> list[str]:
         """The likeliest class of each row of probabilities (B, K)."""
         return [self.labels[i] for i in probabilities.argmax(dim=-1).tolist()]
+
+    def truth(self, table: pd.DataFrame) -> list[JSON]:
+        """The true class of each row."""
+        return [{"truth": emotion} for emotion in table["emotion"]]
+
+    def answer(self, tallies: Tensor) -> list[JSON]:
+        """Likeliest class and probabilities of each clip, from probabilities (n, K)."""
+        return [
+            {"prediction": answer, "probabilities": [round(p, DECIMALS) for p in probabilities]}
+            for answer, probabilities in zip(self.answers(tallies), tallies.tolist(), strict=True)
+        ]
+
+    def known(self, table: pd.DataFrame) -> "pd.Series[bool]":
+        """Rows of one of the classes."""
+        return table["emotion"].isin(list(self.labels))
+
+    def strange(self, table: pd.DataFrame) -> str:
+        """The emotions that are none of the classes."""
+        return f"the model does not know {', '.join(sorted(set(table['emotion'].dropna()))) or 'of no emotion'}"
 
 
 def _squared_hinge(margins: Tensor, targets: Tensor, weights: Tensor | None) -> Tensor:
@@ -175,6 +316,194 @@ def _squared_hinge(margins: Tensor, targets: Tensor, weights: Tensor | None) -> 
     if weights is not None:
         errors = torch.where(own, weights * errors, errors)
     return errors.sum(dim=1).mean()
+
+
+class DimensionsSettings(TaskSettings):
+    """How ratings on dimensions are trained."""
+
+    name: Literal["dimensions"] = "dimensions"
+    names: tuple[str, ...] = Field(default=DIMENSIONS, min_length=1)
+    """Which; in whatever order they are written, they stand in that of `labels.DIMENSIONS`."""
+    loss: Literal["mse", "ccc"] | None = None
+    """"mse": mean squared error. "ccc": 1 - CCC of the batch, mean over the dimensions. null: as in the second paper
+    (section 4.2), the first for a dimension alone, the second for several together."""
+    scale: Scale | None = None
+    """From the lowest to the highest rating, for a corpus that does not state it, such as a table of one's own."""
+
+    @field_validator("names")
+    @classmethod
+    def _in_order(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(names)) < len(names) or not set(names) <= set(DIMENSIONS):
+            raise ValueError(f"expected each once, and of {', '.join(DIMENSIONS)} alone")
+        return tuple(name for name in DIMENSIONS if name in names)
+
+    @field_validator("scale")
+    @classmethod
+    def _rising(cls, scale: Scale | None) -> Scale | None:
+        if scale is not None and not scale[0] < scale[1]:
+            raise ValueError("expected the lowest rating, then the highest, such as [1, 5]")
+        return scale
+
+    def of(self, categories: Sequence[str], scales: Mapping[str, Scale]) -> "Dimensions":
+        """The task with the corpus's scales.
+
+        Raises:
+            CorpusError: if the corpus does not state the scale of a dimension and `scale` neither, or they differ.
+        """
+        if not scales and self.scale is not None:
+            scales = dict.fromkeys(self.names, self.scale)
+        for name in self.names:
+            if name not in scales:
+                rated = f"its dimensions are {', '.join(scales)}" if scales else "task.scale=[1, 5] would state one"
+                raise CorpusError(f"the corpus states no scale of {name}; {rated}")
+            if self.scale is not None and tuple(scales[name]) != self.scale:
+                low, high = scales[name]
+                raise CorpusError(f"the corpus rates {name} from {low:g} to {high:g}; leave task.scale to it")
+        return Dimensions(self.names, tuple(scales[name] for name in self.names), self)
+
+    @property
+    def scores(self) -> tuple[str, ...]:
+        """The mean CCC, which is how epochs are chosen, too, and that of each dimension."""
+        return ("ccc", *(f"ccc_{name}" for name in self.names))
+
+
+@dataclass(frozen=True)
+class Dimensions:
+    """Ratings of a clip on one or more dimensions (second paper, section 4.2), on their corpus's own scale.
+
+    A network answers in halves of the scale, from its middle: 0 is the middle, 1 the highest rating. So a new network,
+    whose outputs are near 0, begins in the middle of whatever scale. Answers beyond the ends are left as they are.
+
+    Differs from the paper: it does not say how a network's outputs become ratings.
+
+    Args:
+        labels: the dimensions, in the order of the outputs.
+        ends: the scale of each.
+        settings: of the loss.
+    """
+
+    labels: tuple[str, ...]
+    ends: tuple[Scale, ...]
+    settings: DimensionsSettings = DimensionsSettings()
+
+    @property
+    def scales(self) -> dict[str, Scale]:
+        """Of each dimension."""
+        return dict(zip(self.labels, self.ends, strict=True))
+
+    @property
+    def gives(self) -> Gives:
+        """Ratings on dimensions."""
+        return "dimensions"
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The dimensions."""
+        return self.labels
+
+    @property
+    def width(self) -> int:
+        """Numbers that `tally` gives a clip: D."""
+        return len(self.labels)
+
+    def targets(self, table: pd.DataFrame) -> Tensor:
+        """Ratings (n, D) of a corpus's rows.
+
+        Raises:
+            CorpusError: if a rating is missing or outside its scale.
+        """
+        for name, (low, high) in self.scales.items():
+            if name not in table:
+                raise CorpusError(f"the corpus has no column '{name}'")
+            if missing := int(table[name].isna().sum()):
+                raise CorpusError(f"{missing} of {len(table)} utterances have no {name}; dimensions need it in each")
+            if outside := int((~table[name].between(low, high)).sum()):
+                raise CorpusError(f"{outside} of {len(table)} utterances have a {name} beyond {low:g} to {high:g}")
+        return torch.tensor(table[list(self.labels)].to_numpy("float32"))
+
+    def weights(self, targets: Tensor) -> None:
+        """None: every clip counts alike."""
+
+    def pose(self, streams: Streams, targets: Tensor, generator: torch.Generator) -> tuple[Streams, Tensor]:
+        """The batch as it is."""
+        return streams, targets
+
+    def decode(self, outputs: Tensor) -> Tensor:
+        """Ratings (B, D) of a network's outputs (B, D)."""
+        low, high = torch.tensor(self.ends, dtype=torch.float32, device=outputs.device).T
+        ratings: Tensor = (low + high) / 2 + outputs.float() * (high - low) / 2
+        return ratings
+
+    def loss(self, outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
+        """Mean squared error of the ratings, or mean over the dimensions of 1 - CCC, a scalar; both (B, D)."""
+        return self._loss(self.decode(outputs), targets)
+
+    def tally(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Ratings (B, D) of a network's outputs (B, D)."""
+        return self.decode(outputs)
+
+    def judge(self, tallies: Tensor, targets: Tensor) -> tuple[float, dict[str, float]]:
+        """Loss over all clips and the scores of `metrics.rating_scores`, from ratings (n, D) and true ones (n, D)."""
+        truth, prediction = targets.double(), tallies.double()
+        scores = metrics.rating_scores(truth.numpy(), prediction.numpy(), self.labels)
+        return self._loss(prediction, truth).item(), {name: float(score) for name, score in scores.items()}
+
+    def rank(self, loss: float, scores: Mapping[str, float]) -> tuple[float, ...]:
+        """The highest mean CCC is the best, and among equals the lowest loss; a NaN never wins."""
+        ccc = scores["ccc"]
+        return (-math.inf, -math.inf) if math.isnan(ccc) or math.isnan(loss) else (ccc, -loss)
+
+    def truth(self, table: pd.DataFrame) -> list[JSON]:
+        """The true ratings of each row."""
+        names = [f"{label}_truth" for label in self.labels]
+        ratings = table[list(self.labels)].to_numpy("float64").tolist()
+        return [dict(zip(names, own, strict=True)) for own in ratings]
+
+    def answer(self, tallies: Tensor) -> list[JSON]:
+        """The predicted ratings of each clip, from ratings (n, D)."""
+        rounded = ([round(rating, DECIMALS) for rating in own] for own in tallies.tolist())
+        return [dict(zip(self.labels, own, strict=True)) for own in rounded]
+
+    def known(self, table: pd.DataFrame) -> "pd.Series[bool]":
+        """Rows that are rated on all dimensions."""
+        if missing := [label for label in self.labels if label not in table]:
+            raise CorpusError(
+                f"the corpus has no column {', '.join(missing)}; the model rates {', '.join(self.labels)}"
+            )
+        return table[list(self.labels)].notna().all(axis=1)
+
+    def strange(self, table: pd.DataFrame) -> str:
+        """That ratings are missing."""
+        return f"they lack a rating of {' or '.join(self.labels)}"
+
+    def _loss(self, prediction: Tensor, truth: Tensor) -> Tensor:
+        if (self.settings.loss or ("mse" if self.width == 1 else "ccc")) == "mse":
+            return F.mse_loss(prediction, truth)
+        return (1 - _concordance(prediction, truth)).mean()
+
+
+def _concordance(prediction: Tensor, truth: Tensor) -> Tensor:
+    """CCC (Lin, 1989) of each column, (D,), from population moments; predictions and truth (B, D)."""
+    means = prediction.mean(0), truth.mean(0)
+    apart = prediction - means[0], truth - means[1]
+    variances = apart[0].square().mean(0) + apart[1].square().mean(0)
+    return 2 * (apart[0] * apart[1]).mean(0) / (variances + (means[0] - means[1]).square() + EPSILON)
+
+
+TASKS: dict[str, type[TaskSettings]] = {"categories": CategoriesSettings, "dimensions": DimensionsSettings}
+"""Settings of every `Recognition`, by its name."""
+
+
+def parse_settings(content: Mapping[str, Any], *, source: str) -> TaskSettings:
+    """Settings of the task that `content["name"]` names; of categories if it names none.
+
+    Raises:
+        ConfigError: if the name or a setting is unknown or wrong.
+    """
+    name = content.get("name", "categories")
+    if name not in TASKS:
+        raise ConfigError(f"{source}: no task is called '{name}'; the tasks are {', '.join(TASKS)}")
+    return parse(TASKS[name], content, source=source)
 
 
 class MaskedFramesSettings(Settings):

@@ -23,6 +23,7 @@ from affetto import changes, experiment, protocol, scores
 from affetto.corpora.base import Corpus
 from affetto.errors import ConfigError, CorpusError, ProtocolError
 from affetto.experiment import Experiment
+from affetto.labels import DIMENSIONS
 from affetto.scores import JSON, CategoryScores, Scoring
 
 TOLERANCE = 1e-9
@@ -33,6 +34,7 @@ SUMMARY = ("folds", "fold_mean", "fold_mean_by_seed", "deviation", "pooled", "by
 """What `scores.summarise` computes and a results file repeats."""
 SHAPE = {"protocol": str, "task": str, "labels": list, "folds": list, "seeds": list, "fingerprint": str}
 """What makes a JSON a results file."""
+SAYS = "the corpus says"
 PROTOCOL = "protocol.json"
 """What the protocol beside the results is called."""
 
@@ -149,7 +151,7 @@ def verify(path: Path, corpus: Corpus | None = None) -> Verification:
         if table is not None:
             _numbers(table, results, scoring, comparer)
         _protocol(definition, stated, results, table, comparer)
-        _cells(here.parent / "cells" / here.stem, definition, results, table, comparer)
+        _cells(here.parent / "cells" / here.stem, definition, results, scoring, table, comparer)
         if corpus is not None and results.get("corpus") != corpus.name:
             notes.append(f"the results are {results.get('corpus')}'s: {corpus.name} was not compared with them")
         elif corpus is not None:
@@ -224,11 +226,16 @@ def _settings(results: JSON, comparer: _Comparer) -> Experiment | None:
     if not isinstance(config, dict):
         comparer.fault("config", "the settings are missing")
         return None
-    for key in ("corpus", "seeds", "shipped", "tuned_on"):
+    for key in ("seeds", "shipped", "tuned_on"):
         comparer.same(results.get(key), config.get(key), key, "its config says")
+    elsewhere = results.get("learned_from")
+    learned = elsewhere.get("corpus") if isinstance(elsewhere, dict) else results.get("corpus")
+    comparer.same(learned, config.get("corpus"), "learned_from.corpus" if elsewhere else "corpus", "its config says")
     comparer.same(results.get("model"), config.get("name"), "model", "its config says")
     task = config.get("task")
     comparer.same(results["task"], task.get("name") if isinstance(task, dict) else task, "task", "its config says")
+    if isinstance(task, dict) and "names" in task:
+        comparer.same(results["labels"], task["names"], "labels", "its config says")
     try:
         stated = experiment.from_config(config, source="config")
     except ConfigError as error:
@@ -362,10 +369,14 @@ def _protocol(
         ("manifest_sha256", "manifest_sha256"),
         ("folds_sha256", "folds_sha256"),
         ("transductive", "transductive"),
+        ("learned_from", "learned_from"),
     ):
         comparer.same(results.get(key), definition.get(theirs), key, f"{PROTOCOL} says")
     if results["task"] == "categories":
         comparer.same(results["labels"], definition.get("classes"), "labels", f"{PROTOCOL} says")
+    elif isinstance(rated := definition.get("dimensions"), dict):  # a table of one's own states none
+        scales = {label: rated.get(label) for label in results["labels"]}
+        comparer.same(results.get("scales"), scales, "scales", f"{PROTOCOL} says")
     folds = _objects(definition.get("folds"))
     lines = "".join(f"{fold.get('fold')} {fold.get('sha256')}\n" for fold in folds)
     digest = hashlib.sha256(lines.encode()).hexdigest()
@@ -394,7 +405,14 @@ def _trained_on(folds: list[JSON], stated: Experiment | None, results: JSON, com
         comparer.same(fold.get("n_train"), sizes.get(fold["fold"]), where, f"{PROTOCOL} and trained_on say")
 
 
-def _cells(folder: Path, definition: JSON, results: JSON, table: pd.DataFrame | None, comparer: _Comparer) -> None:
+def _cells(
+    folder: Path,
+    definition: JSON,
+    results: JSON,
+    scoring: Scoring,
+    table: pd.DataFrame | None,
+    comparer: _Comparer,
+) -> None:
     """The trainings that the predictions came from."""
     if not folder.is_dir():
         comparer.fault("cells", f"there is no cells/{folder.name}: its trainings are not there")
@@ -419,7 +437,7 @@ def _cells(folder: Path, definition: JSON, results: JSON, table: pd.DataFrame | 
             comparer.same(fold.get(key), cell.get(key), f"{where}.{key}", "the cell says")
         if table is not None:
             part = table[(table["fold"] == fold["fold"]) & (table["seed"] == fold["seed"])]
-            _answers(part, results, cell, where, comparer)
+            _answers(part, scoring, cell, where, comparer)
     if len(finished) == len(results["folds"]):
         for key in ("commit", "machine"):
             origins = sorted({str(cell[key]) for cell in finished if cell.get(key)})
@@ -431,21 +449,22 @@ def _cells(folder: Path, definition: JSON, results: JSON, table: pd.DataFrame | 
             comparer.fault("seconds", "not every cell has its own")
 
 
-def _answers(part: pd.DataFrame, results: JSON, cell: JSON, where: str, comparer: _Comparer) -> None:
+def _answers(part: pd.DataFrame, scoring: Scoring, cell: JSON, where: str, comparer: _Comparer) -> None:
     """What a cell answered to each clip against the predictions of its fold and seed."""
     rows = _objects(cell.get("predictions"))
-    named = [name for name in ("file", "start", "end", "truth", "prediction") if name in part]
-    found = [tuple(row.get(name) for name in named) for row in rows]
+    try:
+        answers = [scoring.flat(row) for row in rows]
+    except (KeyError, TypeError, ValueError):
+        comparer.fault(where, "its predictions lack truth or answer")
+        return
+    words = {"file", "start", "end", "truth", "prediction"}
+    named = [name for name in part if name in words]
+    found = [tuple({**row, **answer}.get(name) for name in named) for row, answer in zip(rows, answers, strict=True)]
     stored = list(zip(*(part[name].astype(object).where(part[name].notna(), None) for name in named), strict=True))
     comparer.true(stored == found, where, "its predictions are not those of the table")
-    if results["task"] == "categories" and len(rows) == len(part):
-        for number, label in enumerate(results["labels"]):
-            answered = [_entry(row.get("probabilities"), number) for row in rows]
-            comparer.same(part[label].tolist(), answered, f"{where}.probabilities.{label}", "the cell says")
-
-
-def _entry(values: Any, number: int) -> Any:
-    return values[number] if isinstance(values, list) and number < len(values) else None
+    if len(rows) == len(part):
+        for name in (name for name in scoring.columns if name not in words):
+            comparer.same(part[name].tolist(), [answer[name] for answer in answers], f"{where}.{name}", "the cell says")
 
 
 def _corpus(corpus: Corpus, definition: JSON, results: JSON, table: pd.DataFrame | None, comparer: _Comparer) -> None:
@@ -460,6 +479,9 @@ def _corpus(corpus: Corpus, definition: JSON, results: JSON, table: pd.DataFrame
                 comparer.fault("corpus", "and others")
                 break
             comparer.fault("corpus", what)
+    if "learned_from" in definition:
+        _elsewhere(corpus, definition, names, keys, table, comparer)
+        return
     config = results.get("config")
     name = config.get("protocol") if isinstance(config, dict) else None
     try:
@@ -469,8 +491,8 @@ def _corpus(corpus: Corpus, definition: JSON, results: JSON, table: pd.DataFrame
         comparer.fault("corpus", str(error))
         return
     for key in ("manifest_sha256", "folds_sha256"):
-        comparer.same(results.get(key), now[key], key, "the corpus says")
-    comparer.same(definition, now, PROTOCOL, "the corpus says")
+        comparer.same(results.get(key), now[key], key, SAYS)
+    comparer.same(definition, now, PROTOCOL, SAYS)
     if table is not None:
         planned = {fold.name: {names[row] for row in fold.test} for fold in dealt.folds}
         for seed in results["seeds"]:
@@ -478,6 +500,35 @@ def _corpus(corpus: Corpus, definition: JSON, results: JSON, table: pd.DataFrame
                 here = ((table["fold"] == fold) & (table["seed"] == seed)).tolist()
                 tested = {key for key, yes in zip(keys, here, strict=True) if yes}
                 comparer.true(tested == clips, "corpus", f"fold {fold}, seed {seed} tests other clips than planned")
+
+
+def _elsewhere(
+    corpus: Corpus,
+    definition: JSON,
+    names: list[str],
+    keys: list[str],
+    table: pd.DataFrame | None,
+    comparer: _Comparer,
+) -> None:
+    """The tested clips of models that learned from another corpus, against the tested one.
+
+    Args:
+        corpus: the tested one.
+        definition: of the transfer.
+        names: what the corpus's clips are called.
+        keys: what the clips of the predictions are called.
+        table: of predictions.
+        comparer: of what differs.
+    """
+    comparer.same(definition.get("manifest_sha256"), corpus.manifest_sha256(), f"{PROTOCOL}.manifest_sha256", SAYS)
+    try:
+        tested = {names[row] for row in protocol.tested(corpus, str(definition.get("clips")))}
+    except (ProtocolError, CorpusError) as error:
+        comparer.fault("corpus", str(error))
+        return
+    if table is not None:
+        for (seed, fold), part in pd.Series(keys).groupby([table["seed"].to_numpy(), table["fold"].to_numpy()]):
+            comparer.true(set(part) == tested, "corpus", f"fold {fold}, seed {seed} tests other clips than planned")
 
 
 def _contradictions(keys: list[str], known: dict[str, Any], table: pd.DataFrame) -> Iterator[str]:
@@ -488,6 +539,10 @@ def _contradictions(keys: list[str], known: dict[str, Any], table: pd.DataFrame)
         own = known[key]
         if "truth" in table and table["truth"].iloc[number] != own.emotion:
             yield f"{key} is {own.emotion}, the file says {table['truth'].iloc[number]}"
+        for label in (label for label in DIMENSIONS if f"{label}_truth" in table):
+            rating, stored = getattr(own, label, math.nan), table[f"{label}_truth"].iloc[number]
+            if not _equal(float(stored), float(rating)):
+                yield f"{key}: its {label} is {rating}, the file says {stored}"
         speaker = None if pd.isna(own.speaker) else own.speaker
         if table["speaker"].iloc[number] != speaker:
             yield f"{key} is said by {speaker}, the file says {table['speaker'].iloc[number]}"

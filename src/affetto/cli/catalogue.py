@@ -99,9 +99,9 @@ def corpora_make(
 @models_app.command("list")
 def models_list() -> None:
     """The models that ship, and the architectures that can be trained."""
-    from affetto import checkpoint, models, pretrained
+    from affetto import cards, checkpoint, models, pretrained
 
-    table = Table("name", "classes", "trained on", "unseen speakers, WA / UA in %", title="models that ship")
+    table = Table("name", "gives", "trained on", "unseen speakers", title="models that ship")
     for name in pretrained.names():
         config = checkpoint.describe(pretrained.folder(name))
         provenance = config["provenance"]
@@ -110,7 +110,7 @@ def models_list() -> None:
         else:
             expected = provenance["expected"]
             answers = ", ".join(config["labels"])
-            scores = f"{100 * expected['wa']:.1f} / {100 * expected['ua']:.1f}" if expected else "not measured"
+            scores = cards.quoted(expected, ", ") if expected else "not measured"
         table.add_row(name, answers, provenance["trained_on"]["title"].strip(), scores)
     out.print(table)
     table = Table("name", "paper", title="architectures")

@@ -30,6 +30,8 @@ from affetto.cli.console import (
 from affetto.errors import AudioError, ConfigError, CorpusError
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from affetto.recognizer import Prediction, Recognizer
 
 app = typer.Typer()
@@ -73,7 +75,7 @@ def predict(
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
 ) -> None:
-    """Say which emotion each recording carries.
+    """Say which emotion each recording carries, or how it would be rated, as the model has learned.
 
     Results go to stdout, everything else to stderr. A recording that cannot be heard is named there with the reason,
     the others go on, and the exit code is 1.
@@ -118,45 +120,37 @@ def evaluate(
     """Score a checkpoint on a corpus. Says so when the checkpoint was trained on some of it."""
     import pandas as pd
 
-    from affetto import corpora, metrics, runs
+    from affetto import corpora, runs
     from affetto.recognizer import Recognizer
 
     data = corpora.find(corpus, kind)
     recognizer = Recognizer.from_pretrained(model, device=device, precision=precision_of(precision))
-    known = data.table["emotion"].isin(list(recognizer.labels))
+    task = recognizer.checkpoint.task
+    known = task.known(data.table)
     if not known.all():
-        strange = ", ".join(sorted(set(data.table["emotion"][~known])))
-        note(f"{int((~known).sum())} utterances left out: the model does not know {strange}")
+        note(f"{int((~known).sum())} utterances left out: {task.strange(data.table[~known])}")
         data = data.select(known)
     if not len(data):
-        raise CorpusError(f"{corpus}: has no utterance of the model's classes {', '.join(recognizer.labels)}")
+        raise CorpusError(f"{corpus}: has no utterance of what the model gives: {', '.join(task.labels)}")
+    for name, (low, high) in data.dimensions.items():
+        if (ours := task.scales.get(name, (low, high))) != (low, high):
+            note(f"{name} is rated from {low:g} to {high:g}, the model's from {ours[0]:g} to {ours[1]:g}: see Pearson")
     with progress_bars() as progress:
         rows, faults = [], []
         for number, (truth, outcome) in enumerate(
-            zip(data.table["emotion"], recognizer.predict_corpus(data), strict=True), start=1
+            zip(task.truth(data.table), recognizer.predict_corpus(data), strict=True), start=1
         ):
             progress("recordings", number, len(data))
             if isinstance(outcome, AudioError):
                 faults.append(outcome)
                 complain(outcome)
             else:
-                rows.append({**outcome.row, "truth": truth})
+                rows.append({**outcome.row, **truth})
     if not rows:
         raise CorpusError(f"{corpus}: none of its {len(data)} utterances can be heard")
     predictions = pd.DataFrame(rows)
-    scores = metrics.scores(list(predictions.truth), list(predictions.emotion))
-    counts = metrics.confusion(list(predictions.truth), list(predictions.emotion), recognizer.labels)
-    table = Table(title=f"{recognizer.checkpoint.name} on {len(rows)} utterances of {data.info.title}")
-    table.add_column("meant \\ heard")
-    for label in recognizer.labels:
-        table.add_column(label, justify="right")
-    for label, line in zip(recognizer.labels, counts, strict=True):
-        table.add_row(label, *(str(n) if n else "." for n in line))
-    out.print(table)
-    out.print(
-        f"WA {100 * scores['wa']:.2f} %   UA {100 * scores['ua']:.2f} %   macro F1 {100 * scores['macro_f1']:.2f} %",
-        highlight=False,
-    )
+    title = f"{recognizer.checkpoint.name} on {len(rows)} utterances of {data.info.title}"
+    {"probabilities": _show_confusion, "dimensions": _show_ratings}[task.gives](predictions, task.labels, title)
     files = {data.path(file) for file in predictions.file}
     heard = sum(runs.heard(recognizer.checkpoint.provenance, path) for path in files)
     if heard:
@@ -172,6 +166,38 @@ def evaluate(
         raise typer.Exit(1)
 
 
+def _show_confusion(predictions: "pd.DataFrame", labels: tuple[str, ...], title: str) -> None:
+    """What was taken for what, and the scores of categories."""
+    from affetto import metrics
+
+    truth, heard = list(predictions.truth), list(predictions.emotion)
+    table = Table(title=title)
+    table.add_column("meant \\ heard")
+    for label in labels:
+        table.add_column(label, justify="right")
+    for label, line in zip(labels, metrics.confusion(truth, heard, labels), strict=True):
+        table.add_row(label, *(str(n) if n else "." for n in line))
+    out.print(table)
+    scores = metrics.scores(truth, heard)
+    out.print(
+        f"WA {100 * scores['wa']:.2f} %   UA {100 * scores['ua']:.2f} %   macro F1 {100 * scores['macro_f1']:.2f} %",
+        highlight=False,
+    )
+
+
+def _show_ratings(predictions: "pd.DataFrame", labels: tuple[str, ...], title: str) -> None:
+    """The scores of each dimension."""
+    from affetto.scores import DimensionScores
+
+    scores = DimensionScores(labels).of(predictions)
+    table = Table("dimension", title=title)
+    for head in ("CCC", "Pearson", "MSE", "MAE"):
+        table.add_column(head, justify="right")
+    for label in labels:
+        table.add_row(label, *(f"{scores[f'{name}_{label}']:.3f}" for name in ("ccc", "pearson", "mse", "mae")))
+    out.print(table)
+
+
 class _Writer:
     """Predictions in one of the formats; csv and jsonl line by line as they come."""
 
@@ -180,10 +206,10 @@ class _Writer:
 
         self.kind, self.stream = kind, stream
         self.rows: list[dict[str, Any]] = []
-        self.labels = recognizer.labels
+        self.labels, self.gives = recognizer.labels, recognizer.checkpoint.task.gives
         self.csv = csv.writer(stream, lineterminator="\n")
         if kind == "csv":
-            self.csv.writerow(["file", "start", "end", "emotion", "confidence", *recognizer.labels])
+            self.csv.writerow(recognizer.columns)
 
     def write(self, prediction: "Prediction") -> None:
         row = prediction.row
@@ -202,15 +228,19 @@ class _Writer:
         self.stream.flush()
 
     def _nested(self, row: dict[str, Any]) -> dict[str, Any]:
-        """The row with its probabilities under one key, rounded to six digits."""
+        """The row with its probabilities, or its ratings, under one key, rounded to six digits."""
         flat = {key: value for key, value in row.items() if key not in self.labels}
-        flat["confidence"] = round(flat["confidence"], 6)
-        return {**flat, "probabilities": {label: round(row[label], 6) for label in self.labels}}
+        if "confidence" in flat:
+            flat["confidence"] = round(flat["confidence"], 6)
+        return {**flat, self.gives: {label: round(row[label], 6) for label in self.labels}}
 
     def _table(self) -> None:
-        table = shares_table("file", "emotion", labels=self.labels)
+        words = ("file", "emotion") if self.gives == "probabilities" else ("file",)
+        table = shares_table(*words, labels=self.labels)
         for row in self.rows:
-            table.add_row(escape(row["file"]), row["emotion"], *shares({label: row[label] for label in self.labels}))
+            own = {label: row[label] for label in self.labels}
+            numbers = shares(own) if self.gives == "probabilities" else [f" {rating:.2f}" for rating in own.values()]
+            table.add_row(*(escape(row[word]) for word in words), *numbers)
         (out if self.stream is sys.stdout else Console(file=self.stream, width=160)).print(table)
 
 

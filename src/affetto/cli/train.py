@@ -1,8 +1,8 @@
 """Commands that train: train, pretrain, benchmark."""
 
-import json
+import math
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
@@ -16,10 +16,16 @@ from affetto.cli.console import (
     PrecisionOption,
     SetOption,
     err,
+    note,
     out,
     precision_of,
     progress_bars,
 )
+from affetto.errors import ConfigError
+
+if TYPE_CHECKING:
+    from affetto.corpora import Corpus
+    from affetto.report.sections import Row
 
 app = typer.Typer()
 
@@ -90,6 +96,10 @@ def benchmark(
     corpus: CorpusOption,
     results: Annotated[Path, typer.Option("--results", help="Folder of results.")] = Path("results"),
     set_: SetOption = None,
+    further: Annotated[
+        list[str] | None,
+        typer.Option("--further", help="NAME=PATH of a corpus to test on as well.", show_default=False),
+    ] = None,
     jobs: Annotated[
         int | None, typer.Option("--jobs", "-j", min=1, help="Trainings at once; default: cores.", show_default=False)
     ] = None,
@@ -100,14 +110,17 @@ def benchmark(
     """Train and test every row, fold and seed of an experiment, and write a results file a row.
 
     Finished trainings are kept: an interrupted run goes on with the next, and several commands on the same folder of
-    results, on one machine or on many, share the work.
+    results, on one machine or on many, share the work. Corpora that an experiment is to be tested on as well are named
+    with --further; without them these tests are left out, and asking for them later trains anew.
     """
     from affetto import corpora, evaluation
     from affetto import experiment as experiments
     from affetto.cache import FeatureCache
     from affetto.device import choose
+    from affetto.report import read
 
     rows = experiments.read(experiment, tuple(set_ or ()))
+    others = _corpora(further or [], {each.corpus for row in rows for each in row.further})
     with progress_bars() as progress:
         paths = evaluation.benchmark(
             rows,
@@ -118,18 +131,59 @@ def benchmark(
             precision=precision_of(precision),
             jobs=jobs,
             progress=progress,
+            further=others,
         )
-    table = Table("protocol", "row", title="mean over folds and seeds, in %, with 95 % intervals over speakers")
-    for column in ("WA", "UA", "macro F1"):
-        table.add_column(column, justify="right")
-    for path in paths:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        cells = []
-        for name in ("wa", "ua", "macro_f1"):
-            low, high = content["intervals"].get("fold_mean", {}).get(name, (None, None))
-            interval = "" if low is None else f" [{100 * low:.1f}, {100 * high:.1f}]"
-            cells.append(escape(f"{100 * content['fold_mean'][name]:.2f}{interval}"))
-        table.add_row(content["protocol"], content["model"], *cells)
-    out.print(table)
+    for task in ("categories", "dimensions"):
+        made = [read(path) for path in paths]
+        _show_scores([row for row in made if row.results["task"] == task])
     for path in paths:
         err.print(f"results: {path}", markup=False, highlight=False)
+
+
+def _corpora(named: list[str], asked: set[str]) -> list["Corpus"]:
+    """The corpora to test on as well, and a note on those that are asked for and not there.
+
+    Raises:
+        ConfigError: if one is not written as NAME=PATH, or no row asks for it.
+    """
+    from affetto import corpora
+
+    found = []
+    for text in named:
+        name, equals, path = text.partition("=")
+        if not equals or name not in asked:
+            expected = f"one of {', '.join(sorted(asked))}, as NAME=PATH" if asked else "none, as no row asks for any"
+            raise ConfigError(f"--further {text}: expected {expected}")
+        found.append(corpora.read(name, Path(path)))
+    for name in sorted(asked - {corpus.name for corpus in found}):
+        note(f"not tested on {name}: say where it is with --further {name}=PATH")
+    return found
+
+
+def _told(row: "Row") -> tuple[str, ...]:
+    """The scores of a row that a terminal is wide enough for."""
+    return (*row.scoring.headline, *row.scoring.further)[:4]
+
+
+def _show_scores(rows: list["Row"]) -> None:
+    """A table of results of one task; nothing if there are none."""
+    from affetto.report.scoreboards import called
+    from affetto.report.tables import unit
+
+    if not rows:
+        return
+    of = unit(rows[0].results["task"])
+    names = list(dict.fromkeys(name for row in rows for name in _told(row)))
+    title = f"mean over folds and seeds, {of.name}, with 95 % intervals over speakers"
+    table = Table("protocol", "row", title=title)
+    for name in names:
+        table.add_column(called(name), justify="right")
+    for row in rows:
+        cells = []
+        for name in names:
+            own = name in _told(row)
+            low, _ = ends = row.interval(name) if own else (math.nan, math.nan)
+            interval = [] if math.isnan(low) else of.interval(ends)
+            cells.append(escape(" ".join((*of.score(row.score(name)), *interval))) if own else "")
+        table.add_row(row.protocol, row.name, *cells)
+    out.print(table)

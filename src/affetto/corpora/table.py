@@ -4,10 +4,11 @@
     calls/monday.wav,0.0,3.2,anger,anna
     calls/monday.wav,3.2,5.9,neutral,ben
 
-Only `file` and `emotion` are needed, or instead of emotions ratings in columns `valence`, `arousal` and `dominance` (any
-of them, on whatever scale the experiment states). Without `start` and `end` an utterance is the whole file; without `speaker` nobody
-is known, and a protocol that keeps speakers apart refuses the corpus. Further columns are kept, as text. Files are
-relative to the table's folder, or absolute. Commas, semicolons (Excel in much of Europe) and tabs separate columns.
+Only `file` and `emotion` are needed, or instead of emotions ratings in columns `valence`, `arousal` and `dominance`
+(any of them, on the scale that the experiment states). Without `start` and `end` an utterance is the whole file;
+without `speaker` nobody is known, and a protocol that keeps speakers apart refuses the corpus. Further columns are
+kept, as text. Files are relative to the table's folder, or absolute. Commas, semicolons (Excel in much of Europe) and
+tabs separate columns.
 """
 
 import math

@@ -15,16 +15,19 @@ markers       tables in other Markdown files
 """
 
 from affetto.report.comparisons import compare
-from affetto.report.figures import confusion_figure, residual_figure
+from affetto.report.figures import confusion_figure, error_figure, residual_figure
 from affetto.report.learning import curve_figure, frames_figure
 from affetto.report.markers import fill
 from affetto.report.pages import write
+from affetto.report.scoreboards import called
 from affetto.report.sections import gather, read
 
 __all__ = [
+    "called",
     "compare",
     "confusion_figure",
     "curve_figure",
+    "error_figure",
     "fill",
     "frames_figure",
     "gather",

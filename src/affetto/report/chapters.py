@@ -26,6 +26,7 @@ from affetto.report.literature import studies
 from affetto.report.scoreboards import ALPHA, RULES, called, lines, place, question, shown, splits, tries
 from affetto.report.sections import Gathered, Row, Section
 from affetto.report.tables import Code, Link, Strong, Text, anchor, listed, p_value, plural, unit
+from affetto.scores import DimensionScores
 
 SHARED = {"speaker": "speakers", "session": "sessions", "sentence": "sentences"}
 
@@ -335,9 +336,8 @@ def _error(row: Row, section: Section, results: Path, out: Path) -> Picture:
         figure = figures.confusion(counts, labels, small=True)
         alt = f"Confusion matrix of {row.name}: {_confused(counts, labels)}"
     else:
-        ends = ("_truth", "")
-        truth, prediction = (row.table[[f"{label}{end}" for label in labels]].to_numpy(float) for end in ends)
-        figure = figures.residuals(truth, prediction, labels)
+        assert isinstance(row.scoring, DimensionScores)
+        figure = figures.residuals(*row.scoring.pairs(row.table), labels)
         alt = f"Residuals of {row.name} on {listed(labels)}, with regression lines."
     picture = results / section.protocol / f"{row.name}.png"
     stored = row.results["task"] == "categories" and picture.exists()  # as `affetto benchmark` drew it

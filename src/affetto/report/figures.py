@@ -15,12 +15,14 @@ from typing import Any
 import matplotlib
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
 from affetto.files import write_whole
+from affetto.scores import CategoryScores, Scoring
 
 Array = npt.NDArray[np.float64]
 
@@ -81,6 +83,21 @@ class Bar:
     by_speaker: tuple[float, ...] = ()
 
 
+def error_figure(table: pd.DataFrame, scoring: Scoring, *, title: str, path: Path) -> None:
+    """Draw what a row gets wrong: the confusion matrix of categories, the residuals of dimensions.
+
+    Args:
+        table: of predictions.
+        scoring: of its task.
+        title: above it.
+        path: of the PNG, or SVG.
+    """
+    if isinstance(scoring, CategoryScores):
+        confusion_figure(scoring.sums(table).astype(np.int64), scoring.labels, title=title, path=path)
+    else:
+        residual_figure(*scoring.pairs(table), scoring.labels, title=title, path=path)
+
+
 def confusion_figure(counts: npt.NDArray[np.int64], labels: Sequence[str], *, title: str, path: Path) -> None:
     """Draw a confusion matrix, each row as shares of its true class, as the first paper's Figures 5 to 8 do.
 
@@ -97,7 +114,7 @@ def residual_figure(truth: Array, prediction: Array, labels: Sequence[str], *, t
     """Draw what a model of dimensions gets wrong: prediction minus truth over truth, with its regression line.
 
     A line that falls says that the model keeps to the middle of the scale: low ratings come out too high and high ones
-    too low. The second paper's Figure 5 shows the same.
+    too low. The second paper's Figure 3 shows the same lines.
 
     Args:
         truth: ratings, (n, dimensions).

@@ -1,6 +1,7 @@
 """Every table of the report, and of the READMEs."""
 
 import math
+import re
 from typing import Any
 
 from affetto.report.comparisons import Bill, Pair
@@ -37,7 +38,7 @@ EXHIBITED = ("wa", "ua", "macro_f1")
 UNEXPLAINED = "not explained yet"
 Measured = dict[tuple[str, str], Row]
 """Rows of ours by protocol and name."""
-_CALLED = {"wa": "WA", "ua": "UA", "macro_f1": "macro F1", "ccc": "CCC"}
+_CALLED = {"wa": "WA", "ua": "UA", "macro_f1": "macro F1", "ccc": "CCC", "pearson": "PCC", "mse": "MSE", "mae": "MAE"}
 
 
 def called(score: str) -> str:
@@ -53,9 +54,7 @@ def called(score: str) -> str:
 
 def shown(section: Section) -> tuple[str, ...]:
     """The scores that a section's tables show."""
-    if section.results["task"] == "categories":
-        return ("wa", "ua")
-    return ("ccc", *(f"ccc_{label}" for label in section.results["labels"]))
+    return section.scoring.headline
 
 
 def lines(section: Section) -> list[tuple[Published | None, Row | None]]:
@@ -67,13 +66,16 @@ def lines(section: Section) -> list[tuple[Published | None, Row | None]]:
 
 def place(section: Section) -> str:
     """A section's anchor, and how the names of its pictures begin."""
-    return anchor(section.title.replace(", manifest ", "-"))
+    return anchor(re.sub(",? (?:manifest |and )?", "-", section.title))
 
 
 def question(section: Section) -> str:
     """What a number of a section says, in a few words."""
     shares = section.definition.get("shares")
-    if section.leak:
+    learned = section.learned_from
+    if learned:
+        words = f"another corpus than the {learned['corpus']} of training"
+    elif section.leak:
         words = f"leakage bill: train shares {RULES[section.leak[1]]} with test"
     elif shares is None:
         words = "other folds or recordings than its protocol.json has"
@@ -98,8 +100,10 @@ def tries(section: Section) -> str:
 
 def training(row: Row, section: Section) -> str:
     """How much a row learned from: speakers if test has others, clips otherwise."""
-    definition = section.definition
+    definition, learned = section.definition, section.learned_from
     folds, everyone = definition.get("folds", []), definition.get("speakers", [])
+    if learned:
+        return str(learned["corpus"])
     if "speaker" in definition.get("shares", []) or not everyone or not folds:
         return _trained_clips(row) or splits(row.trained_on)
     splits_held = ("test", "dev") if row.trained_on == "train" else ("test",)
@@ -142,7 +146,7 @@ def full(section: Section) -> Table:
     """Every row of a protocol, and every row that a paper has there."""
     names, of = shown(section), unit(section.results["task"])
     said = [name for name in names if any(name in entry.scores for entry in section.published)]
-    extra = ["macro_f1"] if section.results["task"] == "categories" else []
+    extra = section.scoring.further
     rows, soft = [], []
     for number, (entry, row) in enumerate(lines(section)):
         cells = [_name(entry, row, section)]

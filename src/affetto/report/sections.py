@@ -8,6 +8,7 @@ import json
 import math
 import re
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import NoneType
 from typing import Any
@@ -18,6 +19,7 @@ from affetto import changes, scores
 from affetto.errors import ConfigError, ProtocolError
 from affetto.metrics import Undefined
 from affetto.report.literature import Published, published
+from affetto.report.tables import listed
 from affetto.scores import JSON, Scoring
 
 COMPARABLE = ("protocol", "manifest_sha256", "labels", "folds_sha256", "transductive", "simulated")
@@ -127,14 +129,14 @@ class Section:
         definition: of the protocol, as in `protocol.json`.
         published: what papers say under this protocol.
         tries: configurations that were scored under it.
-        alone: whether it holds all rows of its protocol; otherwise its title must say what is different.
+        apart: what of `COMPARABLE` tells it from other sections of its protocol; its title must say it.
     """
 
     rows: tuple[Row, ...]
     definition: JSON
     published: tuple[Published, ...]
     tries: int
-    alone: bool = True
+    apart: tuple[str, ...] = ()
 
     @property
     def protocol(self) -> str:
@@ -149,13 +151,24 @@ class Section:
     @property
     def title(self) -> str:
         """The id, and what tells it from another section of that id."""
-        return self.protocol if self.alone else f"{self.protocol}, manifest {self.results['manifest_sha256'][:8]}"
+        said = {name: self.results[name] for name in self.apart}
+        words = [f"manifest {said['manifest_sha256'][:8]}"] if "manifest_sha256" in said else []
+        words += [listed(said["labels"])] if "labels" in said else []
+        if said and not words:
+            words = [f"{name} {_short(value)}" for name, value in said.items()]
+        return ", ".join([self.protocol, *words])
 
     @property
     def leak(self) -> tuple[str, str] | None:
         """Corpus and leak, if this is a rule of the leakage bill."""
         match = _BILL.fullmatch(self.protocol)
         return (match["corpus"], match["leak"]) if match else None
+
+    @property
+    def learned_from(self) -> JSON | None:
+        """The protocol that models of another corpus were trained under; None if they were tested on their own."""
+        learned: JSON | None = self.results.get("learned_from")
+        return learned
 
     @property
     def scoring(self) -> Scoring:
@@ -216,10 +229,17 @@ def gather(results: Path) -> Gathered:
     sections = []
     for group in groups.values():
         try:
-            sections.append(_section(group, results, alone=sum(group[0].protocol == key_of(k) for k in groups) == 1))
+            beside = [key for key in groups if key_of(key) == group[0].protocol]
+            sections.append(_section(group, results, _differing(beside)))
         except ConfigError as error:
             damaged.append(str(error).replace(f"{results}/", "", 1))
     return Gathered(tuple(sorted(sections, key=_order)), tuple(damaged))
+
+
+def _differing(keys: list[tuple[str, ...]]) -> tuple[str, ...]:
+    """What of `COMPARABLE` is not the same in all of some rows' keys."""
+    each = zip(COMPARABLE, zip(*keys, strict=True), strict=True)
+    return tuple(name for name, values in each if len(set(values)) > 1)
 
 
 def key_of(key: tuple[str, ...]) -> str:
@@ -314,19 +334,24 @@ def _same(a: float, b: float) -> bool:
     return (math.isnan(a) and math.isnan(b)) or abs(a - b) <= TOLERANCE
 
 
-def _section(rows: list[Row], results: Path, *, alone: bool) -> Section:
+def _section(rows: list[Row], results: Path, apart: tuple[str, ...]) -> Section:
     first = rows[0]
     path = results / first.protocol / "protocol.json"
     definition = _load(path)
     others = [name for name in ("manifest_sha256", "folds_sha256") if definition.get(name) != first.results[name]]
-    if others and alone:
+    if others and not set(others) & set(apart):
         raise ConfigError(f"{path}: its {' and '.join(others)} are not those of {first.name}.json; benchmark it anew")
     if others:  # it describes the rows of another section
         definition = {"corpus": first.results["corpus"], "classes": first.results["labels"]}
-    said = tuple(entry for entry in published() if entry.protocol == first.protocol) if not others else ()
+    said = () if others else tuple(filter(partial(_said_of, first), published()))
     place = {entry.row: number for number, entry in enumerate(said)}
     ordered = sorted(rows, key=lambda row: (place.get(row.name, len(place)), row.trained_on != "train", row.name))
-    return Section(tuple(ordered), definition, said, changes.tries(results, first.protocol), alone)
+    return Section(tuple(ordered), definition, said, changes.tries(results, first.protocol), apart)
+
+
+def _said_of(row: Row, entry: Published) -> bool:
+    """Whether a paper's row stands under the same protocol, with scores of the same task."""
+    return entry.protocol == row.protocol and set(entry.scores) <= set(row.scoring.names)
 
 
 def _order(section: Section) -> tuple[Any, ...]:
@@ -335,6 +360,7 @@ def _order(section: Section) -> tuple[Any, ...]:
         section.results["simulated"],
         leak is not None,
         section.results["corpus"],
+        section.learned_from is not None,
         LEAKS.index(leak[1]) if leak else 0,
         "speaker" in section.definition.get("shares", []),
         section.results["transductive"],
