@@ -76,10 +76,10 @@ SPEAKER_NOISE, CLIP_NOISE = 0.3, 0.2
 """Standard deviations by which a speaker, and each clip, departs from a control, of which the voice's own has 1."""
 
 VARIANTS = ("f1", "m1", "f2", "m2", "f3", "m3", "f4", "m4", "f5", "m5", "m6", "m7")
-ACCENTS = ("en-us", "en-gb", "en-gb-scotland", "en-gb-x-rp", "en-gb-x-gbclan", "en-gb-x-gbcwmd", "en-029")
+ACCENTS = ("en-us", "en-gb", "en-gb-scotland", "en-gb-x-rp", "en-029")
 """espeak-ng's voices, older than its releases of today: a speaker is a variant with an accent, no two the same."""
 
-WORD_COUNT, LENGTH = (4, 16), (26, 95)
+WORD_COUNT, LENGTH = (4, 16), (26, 88)
 """Words and characters of a sentence, fewest and most: with them every clip lasts 1 to 8 s."""
 _READABLE = re.compile(r"[A-Za-z][A-Za-z ,.?!;:'-]*")
 _CAPITALS = re.compile(r"\b[A-Z]{2,}\b")
@@ -326,7 +326,7 @@ def _told(control: str, value: float) -> int:
     """What espeak-ng is told of a control, of a value in standard deviations within `LIMIT`."""
     return round(
         {
-            "rate": 190 * 2 ** (0.2 * value),  # 134 to 269 words a minute
+            "rate": 170 * 2 ** (0.2 * value),  # 120 to 240 words a minute
             "pitch": 50 + 16 * value,  # 10 to 90; about half an octave down or up
             "range": 100 + 36 * value,  # 10 to 190 %
             "amplitude": 36 * 10 ** (3.2 * value / 20),  # 3.2 dB each; 14 to 90, so that nothing clips
@@ -335,7 +335,7 @@ def _told(control: str, value: float) -> int:
 
 
 def _voice_name(number: int) -> str:
-    """espeak-ng's name of a speaker's voice; 84 speakers differ."""
+    """espeak-ng's name of a speaker's voice; 60 speakers differ."""
     turn, variant = divmod(number, len(VARIANTS))
     return f"{ACCENTS[(turn + number) % len(ACCENTS)]}+{VARIANTS[variant]}"
 

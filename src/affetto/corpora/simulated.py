@@ -44,7 +44,7 @@ INFO_A = CorpusInfo(
     source="made by `affetto corpora make simulated_a`",
     citation=emobank.INFO.citation,
     layout=(LABELS, CARD, "a01/SemEval_800.wav"),
-    categories={"anger": 356, "happiness": 384, "neutral": 789, "sadness": 361},
+    categories={"anger": 354, "happiness": 383, "neutral": 789, "sadness": 364},
     dimensions=dict.fromkeys(DIMENSIONS, (1, 7)),
     simulated=True,
     caveat="Simulated: a program read sentences aloud with a voice that followed drawn numbers; of people it says "
@@ -56,7 +56,7 @@ INFO_B = replace(
     title="Simulated corpus B, EmoBank's sentences spoken by espeak-ng (ten speakers, five points)",
     source="made by `affetto corpora make simulated_b`",
     layout=(LABELS, CARD, "b01/SemEval_801.wav"),
-    categories={"anger": 158, "happiness": 162, "neutral": 311, "sadness": 169},
+    categories={"anger": 159, "happiness": 156, "neutral": 315, "sadness": 170},
     dimensions=dict.fromkeys(DIMENSIONS, (1, 5)),
 )
 
