@@ -56,7 +56,7 @@ def test_lines_written_by_hand_count_too(tmp_path):
 
 def test_dimensions_are_remembered_by_their_ccc(tmp_path):
     changes.remember(tmp_path, RESULTS | {"task": "dimensions", "fold_mean": {"ccc": 0.4567}})
-    assert lines(tmp_path)[-1].split(" | ")[4:6] == ["45.67", "45.67"]
+    assert lines(tmp_path)[-1].split(" | ")[4:6] == ["CCC 0.457", "\N{EN DASH}"]
 
 
 def test_an_undefined_score_is_remembered_as_such(tmp_path):

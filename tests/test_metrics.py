@@ -308,3 +308,13 @@ def test_scores_from_moments_have_the_shape_of_what_leads_and_are_nan_where_unde
 def test_moments_are_six():
     with pytest.raises(ValueError, match=r"moments of shape \(5,\); expected \(\.\.\., 6\)"):
         metrics.from_moments(np.zeros(5))
+
+
+def test_the_slope_of_residuals_is_scipys():
+    rng = np.random.default_rng(4)
+    truth, prediction = rng.uniform(1, 7, (2, 30))
+    sums = metrics.moments(truth[:10], prediction[:10]) + metrics.moments(truth[10:], prediction[10:])
+    expected = scipy.stats.linregress(truth, prediction - truth).slope
+    assert metrics.residual_slope(sums) == pytest.approx(expected)
+    flat = metrics.moments(np.full(5, 3.0), np.arange(5.0))
+    assert np.isnan(metrics.residual_slope([flat, sums])).tolist() == [True, False]

@@ -1,5 +1,6 @@
 import random
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import audformat
@@ -436,3 +437,40 @@ def test_ravdess_and_its_bill_can_be_dealt(ravdess_root):
     assert [len(fold.test) for fold in protocol.create("ravdess-6fold", corpus).checked().folds] == [240] * 6
     for name in BILL:
         protocol.create(name, corpus).checked()
+
+
+def test_ceilings_stand_in_a_definition_where_somebody_knows_them(toy_tree):
+    corpus = corpora.read("iemocap", toy_tree("iemocap"))
+    dealt = protocol.create("iemocap-loso10", corpus)
+    assert "ceilings" not in dealt.definition
+    known = {"voice": {"arousal": 0.8, "ua": 0.6}}
+    assert replace(dealt, ceilings=known).definition == {**dealt.definition, "ceilings": known}
+
+
+def test_a_protocol_of_rated_clips_states_scales_and_metrics_of_both_tasks(toy_tree):
+    definition = protocol.create("iemocap-loso10", corpora.read("iemocap", toy_tree("iemocap"))).definition
+    assert definition["dimensions"] == {"valence": [1, 5], "arousal": [1, 5], "dominance": [1, 5]}
+    assert definition["metrics"] == ["wa", "ua", "macro_f1", "weighted_f1", "ccc", "pearson", "mse", "mae"]
+
+
+def test_a_transfer_tests_every_folds_model_on_the_same_clips(toy_tree):
+    trained = protocol.create("iemocap-loso10", corpora.read("iemocap", toy_tree("iemocap")))
+    other = corpora.read("emodb", toy_tree("emodb"))
+    found = protocol.transfer(trained, other)
+    assert found.id == "iemocap-loso10-v1-on-emodb-all"
+    assert [fold.name for fold in found.folds] == [fold.name for fold in trained.folds]
+    assert {fold.test for fold in found.folds} == {tuple(range(len(other)))}
+    definition, theirs = found.checked().definition, trained.definition
+    assert definition["learned_from"] == {
+        "protocol": "iemocap-loso10-v1",
+        "corpus": "iemocap",
+        "manifest_sha256": theirs["manifest_sha256"],
+        "folds_sha256": theirs["folds_sha256"],
+    }
+    assert definition["manifest_sha256"] == other.manifest_sha256()
+    assert [fold["train"] for fold in definition["folds"]] == [fold["train"] for fold in theirs["folds"]]
+    few = protocol.transfer(trained, other, "speaker-5fold")
+    assert few.id == "iemocap-loso10-v1-on-emodb-speaker5fold-v1"
+    assert len({fold["sha256"] for fold in (*definition["folds"], *theirs["folds"])}) == 20
+    with pytest.raises(ProtocolError, match="no protocol is called 'some'"):
+        protocol.transfer(trained, other, "some")

@@ -10,10 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import audmetric
 import numpy as np
 import pandas as pd
 import pytest
 import scipy.stats
+import sklearn.metrics
 
 from affetto import changes, report, scores
 from affetto.errors import ConfigError, ProtocolError
@@ -458,7 +460,7 @@ def chapter_of(path: Path) -> str:
     """The chapter on the paper, as Markdown."""
     text = path.read_text(encoding="utf-8")
     start = text.index('<a id="paper-fusion-convbert"></a>')
-    return text[start : text.index('<a id="meaning"></a>')]
+    return text[start : text.index('<a id="paper-multistage-conditioning"></a>')]
 
 
 def under(chapter: str, caption: str, head: str) -> list[list[str]]:
@@ -501,7 +503,7 @@ def test_cited_systems_are_those_of_the_text_of_the_paper(table: int) -> None:
         pytest.skip(f"the paper is not at {path}")
     expected = cited(path.read_text(encoding="utf-8"), table)
     assert len(expected) == 6
-    [study] = literature.studies()
+    study = literature.studies()[0]
     exhibit = next(exhibit for exhibit in study.exhibits if exhibit.name == f"Table {table}")
     assert len(exhibit.lines) == 6
     for line, (model, columns) in zip(exhibit.lines, expected.items(), strict=True):
@@ -511,7 +513,7 @@ def test_cited_systems_are_those_of_the_text_of_the_paper(table: int) -> None:
 
 
 def test_what_is_said_of_matrices_contradicts_itself_where_the_remark_says_so() -> None:
-    [study] = literature.studies()
+    study = literature.studies()[0]
     remarked = [matrix.name for matrix in study.matrices if matrix.remark]
     assert remarked == ["Figure 6", "Figure 8"]
     says = {matrix.name: matrix.says for matrix in study.matrices}
@@ -537,7 +539,7 @@ def test_a_table_of_the_paper_has_ours_and_the_difference_below_each_line(paper:
     assert rows[1][2] == f"{100 * ua:.2f} [{100 * low:.1f}, {100 * high:.1f}]"
     expected = f"{100 * ua - 78.12:+.2f} [{100 * low - 78.12:+.1f}, {100 * high - 78.12:+.1f}]"
     assert rows[2][2] == expected.replace("-", "−")
-    [study] = literature.studies()
+    study = literature.studies()[0]
     assert rows[2][4] == study.remarks["cnn"][LOSO]
 
 
@@ -555,7 +557,7 @@ def test_far_rows_wait_for_an_explanation_and_near_ones_do_not(paper: Path) -> N
 
 
 def test_remarks_and_reasons_are_of_rows_and_protocols_that_the_paper_is_shown_with() -> None:
-    [study] = literature.studies()
+    study = literature.studies()[0]
     protocols = {protocol for exhibit in study.exhibits for protocol in exhibit.protocols}
     rows = {line.row for exhibit in study.exhibits for line in exhibit.lines}
     assert set(study.not_run) <= protocols and len(protocols) == 4
@@ -885,3 +887,147 @@ def test_nothing_is_filled_from_damaged_results(results: Path, tmp_path: Path) -
 def test_differences_carry_their_sign_and_no_more() -> None:
     assert tables.PER_CENT.difference(0.00001) == "0.00"
     assert tables.PER_CENT.difference(-0.1) == "−10.00"
+
+
+# The second paper
+
+
+def test_boards_are_the_tables_of_the_text_of_the_paper() -> None:
+    path = Path(__file__).parents[2] / "shared" / "papers" / "multistage-conditioning.txt"
+    if not path.is_file():
+        pytest.skip(f"the paper is not at {path}")
+    lines = [[cell.strip() for cell in line.split("|")] for line in path.read_text(encoding="utf-8").splitlines()]
+    theirs = [(cells[0], tuple(filter(None, cells[1:]))) for cells in lines if len(cells) > 3 and "." in cells[1]]
+    boards = literature.studies()[1].boards
+    ours = [(line.model, line.printed) for board in boards for line in board.lines]
+    assert len(theirs) == 4 + 3 + 3 + 4 + 5
+    assert ours == theirs
+
+
+SEEDED = {"bert": 0.2, "cnn14": 0.5, "sfcnn14": 0.52, "mfcnn14": 0.9}
+"""Share of the truth in the answers of rows on three seeds."""
+
+
+def seeded(share: float, seeds: Sequence[int], *, offset: int) -> pd.DataFrame:
+    """Ratings whose answers hold a share of the truth, drawn anew for each seed."""
+    frames = []
+    for seed in seeds:
+        table, random = dimensions(11), np.random.default_rng(100 * offset + seed)
+        for name in ("valence", "arousal"):
+            truth = table[f"{name}_truth"]
+            table[name] = 4 + share * (truth - 4) + (1 - share) * random.normal(0, 1.5, len(table))
+        frames.append(table.assign(seed=seed, fold="test", dominance_truth=table["valence_truth"]))
+    return pd.concat(frames).assign(dominance=lambda table: table["valence"])[
+        [
+            *scores.INDEX,
+            *(f"{n}{end}" for n in ("valence", "arousal", "dominance") for end in ("_truth", "")),
+            "speaker",
+        ]
+    ]
+
+
+@pytest.fixture(scope="module")
+def second(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The multi-task rows of the second paper on the corpus that stands in for MSP-Podcast, and the report."""
+    results = tmp_path_factory.mktemp("second") / "results"
+    for offset, (row, share) in enumerate(SEEDED.items()):
+        table, labels = seeded(share, [0, 1, 2], offset=offset), ["valence", "arousal", "dominance"]
+        summary = scores.summarise(table, "dimensions", labels)
+        for place, fold in enumerate(summary["folds"]):
+            fold["dev"] = {"ccc": [0.1, 0.3, 0.2][place]}
+        put(results, "simulated_a-official-v1", f"{row}-vad", table, simulated=True, **{"labels": labels, **summary})
+    put(results, "simulated_a-official-v1", "cnn14", predictions(0.7, seeds=[0], folds=loso(), seed=1), simulated=True)
+    path = results / "simulated_a-official-v1" / "protocol.json"
+    definition = json.loads(path.read_text(encoding="utf-8"))
+    ceilings = {"voice": {"valence": 0.61, "arousal": 0.87, "dominance": 0.75, "ua": 0.65}}
+    path.write_bytes(json_bytes({**definition, "ceilings": ceilings}))
+    report.write(results)
+    return results
+
+
+def board_of(results: Path, caption: str) -> list[list[str]]:
+    text = (results / "REPORT.md").read_text(encoding="utf-8")
+    chapter = text[text.index('<a id="paper-multistage-conditioning"></a>') : text.index('<a id="meaning"></a>')]
+    return markdown_rows(chapter[chapter.index(f"\n{caption}") :], "system")
+
+
+def test_rows_of_the_second_paper_that_were_not_run_are_shown_as_such(second: Path) -> None:
+    rows = board_of(second, "Table 3: three dimensions a model")
+    assert rows[0][:4] == ["BERT", ".232 (.006)", ".503 (.003)", ".214 (.008)"]
+    assert rows[1][0] == "`bert`"
+    assert set(rows[1][1:4]) == {"\N{EN DASH}"}
+    assert rows[1][4] == "not run: MSP-Podcast is not freely available"
+    text = (second / "REPORT.md").read_text(encoding="utf-8")
+    assert "Table 2, trained on MSP-Podcast on the corpora that stand in: not run." in text
+
+
+def test_categories_of_the_second_paper_stand_with_their_confusions(second: Path) -> None:
+    (line,) = (line for line in board_of(second, "Table 1, ours alone, on simulated_a") if line[0] == "`cnn14`")
+    (row,) = (row for section in report.gather(second).sections for row in section.rows if row.name == "cnn14")
+    assert line[1] == f"{100 * row.score('ua'):.2f}"
+    assert set(line[2:]) == {"\N{EN DASH}"}
+    name = "paper-multistage-conditioning-figure-2-simulated_a-official-v1-cnn14.svg"
+    assert "anger" in (second / "figures" / name).read_text(encoding="utf-8")
+
+
+def test_means_over_seeds_stand_with_marks_of_scipys_t_test(second: Path) -> None:
+    rows = board_of(second, "Table 3, ours alone, on simulated_a-official-v1")
+    found = {row.name: row for section in report.gather(second).sections for row in section.rows}
+    marked = set()
+    for line in rows:
+        row = found[f"{line[0].strip('`')}-vad"]
+        for cell, name in zip(line[1:], ("arousal", "valence", "dominance"), strict=True):
+            own = list(row.by_seed(f"ccc_{name}").values())
+            expected = f"{np.mean(own):.3f} ({np.std(own, ddof=1):.3f})"
+            for mark, rival in (("\N{ASTERISK OPERATOR}", "cnn14"), ("\N{DAGGER}", "bert")):
+                others = list(found[f"{rival}-vad"].by_seed(f"ccc_{name}").values())
+                if line[0] not in ("`cnn14`", "`bert`") and scipy.stats.ttest_ind(own, others).pvalue <= 0.05:
+                    expected += mark
+                    marked.add((line[0], mark))
+            assert cell == expected
+    assert ("`mfcnn14`", "\N{ASTERISK OPERATOR}") in marked
+    assert "**Simulated data:**" in (second / "REPORT.md").read_text(encoding="utf-8")
+
+
+def test_ceilings_stand_beside_every_table_of_their_protocol(second: Path) -> None:
+    assert board_of(second, "Table 3, ours alone")[-1][:4] == ["ceiling, voice", "0.870", "0.610", "0.750"]
+    assert board_of(second, "Table 1, ours alone")[-1][1] == "65.00"
+    text = (second / "REPORT.md").read_text(encoding="utf-8")
+    assert "CCC valence 0.610, CCC arousal 0.870, CCC dominance 0.750, for who knew all of it" in text
+    assert "UA 65.00, for who knew all of it" in text
+
+
+def test_the_best_seed_is_that_of_dev(second: Path) -> None:
+    (line,) = (
+        line for line in board_of(second, "Table 4, ours alone, on simulated_a-official-v1") if line[0] == "`mfcnn14`"
+    )
+    table = scores.read(second / "simulated_a-official-v1" / "mfcnn14-vad.csv")
+    part = table[table["seed"] == 1]
+    ccc = audmetric.concordance_cc(part["arousal_truth"], part["arousal"])
+    mse = sklearn.metrics.mean_squared_error(part["arousal_truth"], part["arousal"])
+    assert line[1:3] == [f"{ccc:.3f} (seed 1)", f"{mse:.3f} (seed 1)"]
+
+
+def test_residual_lines_have_slopes_and_intervals_over_speakers(second: Path) -> None:
+    rows = board_of(second, "Figure 3 on simulated_a-official-v1")
+    (line,) = (line for line in rows if line[0] == "`bert`")
+    table = scores.read(second / "simulated_a-official-v1" / "bert-vad.csv")
+    part = table[table["seed"] == 1]
+    for cell, name in zip(line[1:], ("arousal", "valence", "dominance"), strict=True):
+        error = part[name] - part[f"{name}_truth"]
+        slope = scipy.stats.linregress(part[f"{name}_truth"], error).slope
+        low, high = map(float, re.findall(r"[\d.]+", cell.replace("\N{MINUS SIGN}", ""))[1:])
+        assert cell.startswith(f"\N{MINUS SIGN}{abs(slope):.2f} [")
+        assert min(low, high) <= abs(slope) <= max(low, high)
+    picture = second / "figures" / "paper-multistage-conditioning-figure-3-simulated_a-official-v1.svg"
+    assert all(f">{row}<" in picture.read_text(encoding="utf-8") for row in (*SEEDED, "late_fusion"))
+
+
+def test_late_fusion_is_the_mean_of_the_best_seeds(second: Path) -> None:
+    (line,) = (own for own in board_of(second, "Table 4, ours alone") if own[0] == "`late_fusion`")
+    parts = []
+    for row in ("cnn14", "bert"):
+        table = scores.read(second / "simulated_a-official-v1" / f"{row}-vad.csv")
+        parts.append(table[table["seed"] == 1].sort_values("file").reset_index(drop=True))
+    mean = (parts[0]["arousal"] + parts[1]["arousal"]) / 2
+    assert line[1].startswith(f"{audmetric.concordance_cc(parts[0]['arousal_truth'], mean):.3f} ")

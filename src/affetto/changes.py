@@ -4,6 +4,7 @@ Who tries a hundred configurations and shows the best has shown luck. The list o
 evaluation, and by hand for what was scored outside it; the report prints their number beside the best one.
 """
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,14 +45,21 @@ def remember(folder: Path, results: dict[str, Any]) -> None:
     path = folder / NAME
     line = Line(results["protocol"], results["model"], results["fingerprint"])
     commit = results["commit"] or "?"
-    names = ("wa", "ua") if results["task"] == "categories" else ("ccc", "ccc")
-    first, second = (f"{100 * results['fold_mean'][name]:.2f}" for name in names)
+    first, second = _means(results)
     commits = ", ".join(each[:10] + ("+" if each.endswith("+") else "") for each in commit.split("; "))
     cells = (*vars(line).values(), str(len(results["seeds"])), first, second, commits)
     with filelock.FileLock(path.with_suffix(".lock")):  # other commands may be adding theirs
         if line not in read(folder):
             text = path.read_text(encoding="utf-8") if path.exists() else HEAD
             write_whole(path, f"{text}| {' | '.join(cells)} |\n".encode())
+
+
+def _means(results: dict[str, Any]) -> tuple[str, str]:
+    """WA and UA; of ratings, the mean CCC alone."""
+    means = results["fold_mean"]
+    if results["task"] == "categories":
+        return f"{100 * means['wa']:.2f}", f"{100 * means['ua']:.2f}"
+    return f"CCC {math.nan if means['ccc'] is None else means['ccc']:.3f}", "\N{EN DASH}"
 
 
 def read(folder: Path) -> list[Line]:

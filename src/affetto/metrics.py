@@ -393,6 +393,29 @@ def from_moments(moments: npt.ArrayLike) -> dict[str, Array]:
         }
 
 
+def residual_slope(moments: npt.ArrayLike) -> Array:
+    """Slope of the least-squares line of residuals (prediction minus truth) over the truth, of many sets at once.
+
+    0 where errors do not depend on the truth; -1 where all answers are the same. Less than 0 says that answers keep to
+    the middle of the scale (second paper, Figure 3).
+
+    Args:
+        moments: as `moments` gives them, or sums of such, (..., 6).
+
+    Returns:
+        The slope, (...); NaN where the truth is constant.
+
+    Example:
+        >>> float(residual_slope(moments([1, 2, 3], [1.5, 2, 2.5])))
+        -0.5
+    """
+    moments = np.asarray(moments, dtype=np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):  # 0 / 0 is the NaN that is wanted
+        x, y, xx, _, xy = np.moveaxis(moments[..., 1:] / moments[..., :1], -1, 0)
+        variance = _variance(x, xx)
+        return np.where(variance > 0, (xy - x * y) / variance - 1, np.nan)
+
+
 def _mean_over_true_classes(
     per_class: Callable[..., dict[str, float]], truth: Labels, prediction: Labels, *, by_size: bool = False
 ) -> float:

@@ -78,6 +78,8 @@ class Protocol:
         dev_rule: what dev is, as a sentence.
         shares: what train and test have in common by design; everything else is to be kept apart.
         transductive: whether statistics of the test speakers' unlabelled clips are used.
+        ceilings: what perfect readers of a simulated corpus would reach on the test clips: by reader, by `ua` or by
+            dimension (its CCC), mean over folds; empty where nobody can know.
     """
 
     id: str
@@ -87,6 +89,7 @@ class Protocol:
     dev_rule: str
     shares: tuple[Kind, ...] = ()
     transductive: bool = False
+    ceilings: Mapping[str, Mapping[str, float]] = field(default_factory=dict, repr=False, compare=False)
 
     def checked(self) -> "Protocol":
         """The protocol itself, if it can be trained and tested.
@@ -148,8 +151,10 @@ class Protocol:
             }
             for fold in self.folds
         ]
+        known = {reader: dict(scores) for reader, scores in self.ceilings.items()}
         return {
             **_about(self),
+            **({"ceilings": known} if known else {}),
             "folds_sha256": _digest(f"{fold['fold']} {fold['sha256']}" for fold in folds),
             "folds": folds,
         }

@@ -115,8 +115,9 @@ def document(gathered: Gathered, results: Path, out: Path) -> Document:
     for corpus in sorted(billed):
         rules = [section for section in gathered.sections if section.leak and section.leak[0] == corpus]
         chapters.append(_bill([bill for bill in found if bill.corpus == corpus], rules, results, out))
-    beside = reproduction.measured(gathered)
-    chapters += [reproduction.chapter(study, beside) for study in studies()]
+    beside, known = reproduction.measured(gathered), reproduction.every(gathered)
+    ceilings = reproduction.ceilings(gathered)
+    chapters += [reproduction.chapter(study, beside, known, ceilings) for study in studies()]
     chapters.append(Chapter(("What the numbers mean, and what not",), "meaning", (Points(MEANING),)))
     chapters.append(Chapter(("How rows are compared",), COMPARING_PLACE, (Points(COMPARING),)))
     left_out = (*gathered.damaged, *faults)
@@ -196,6 +197,10 @@ def _definition(section: Section) -> list[Block]:
     if "utterances" in definition:
         size = f", {definition['utterances']} clips of {plural(len(definition['speakers']), 'speaker', 'speakers')}"
     facts.append(("corpus", (f"{results['corpus']}{size}, manifest ", Code(results["manifest_sha256"][:12]))))
+    of = unit(results["task"])
+    for reader, known in section.ceilings.items():
+        reached = ", ".join(f"{called(name)} {' '.join(of.score(value))}" for name, value in known.items())
+        facts.append((f"ceiling, {reader}", (f"{reached}, for who knew all of it, and how clips are made",)))
     number = len({fold["fold"] for fold in results["folds"]})
     facts.append(("folds", (f"{number}, sha256 ", Code(results["folds_sha256"][:12]))))
     return [*blocks, Facts(tuple(facts))]

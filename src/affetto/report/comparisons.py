@@ -2,15 +2,18 @@
 
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
-from affetto import statistics
+from affetto import metrics, scores, statistics
 from affetto.errors import ProtocolError
 from affetto.report.sections import LEAKS, Row, Section, compare_keys
+from affetto.report.tables import listed
 from affetto.scores import INDEX
 
 SAME_SCENES = ("manifest_sha256", "labels", "transductive", "simulated")
@@ -64,6 +67,27 @@ class Leak:
     smallest: float
 
 
+@dataclass(frozen=True, eq=False)
+class Best:
+    """One seed of a row, the one that a paper would show.
+
+    Args:
+        name: of the row.
+        words: which seed.
+        scoring: of its answers.
+        table: of its predictions.
+    """
+
+    name: str
+    words: str
+    scoring: scores.Scoring
+    table: pd.DataFrame
+
+    def score(self, name: str) -> float:
+        """Mean of a score over folds."""
+        return float(np.mean([self.scoring.of(part)[name] for _, part in self.table.groupby("fold")]))
+
+
 @dataclass(frozen=True)
 class Bill:
     """The four rules for one row.
@@ -99,7 +123,7 @@ def compare(a: Row, b: Row) -> Pair:
     first, second = _paired(a, b, score)
     common = [seed for seed in a.results["seeds"] if seed in b.results["seeds"]]
     seed = (0 if 0 in common else common[0]) if common and a.results["task"] == "categories" else None
-    by_seed = [_by_seed(row, score) for row in (a, b)]
+    by_seed = [list(row.by_seed(score).values()) for row in (a, b)]
     return Pair(
         a.name,
         b.name,
@@ -210,15 +234,56 @@ def without_tuned(row: Row, section: Section) -> tuple[tuple[str, ...], dict[str
     return out, {str(name): float(value) for name, value in means.items()}
 
 
+def best(row: Row) -> Best | None:
+    """The seed of a row that is best on dev, or its only one; None if nothing says which of several."""
+    seeds = list(row.results["seeds"])
+    seed = row.best_seed if row.best_seed is not None else seeds[0] if len(seeds) == 1 else None
+    return None if seed is None else Best(row.name, f"seed {seed}", row.scoring, row.table[row.table["seed"] == seed])
+
+
+def averaged(name: str, parts: Sequence[Best]) -> Best:
+    """The mean of what the best seeds of several rows answer: their late fusion.
+
+    Args:
+        name: of the fusion.
+        parts: of one protocol.
+
+    Raises:
+        ProtocolError: if they did not test the same clips.
+    """
+    index = [column for column in INDEX if column != "seed"]
+    tables = [part.table.fillna({"end": -1.0}).sort_values(index).reset_index(drop=True) for part in parts]
+    if not all(table[index].equals(tables[0][index]) for table in tables):
+        raise ProtocolError(f"{listed(part.name for part in parts)} did not test the same clips")
+    labels = list(parts[0].scoring.labels)
+    mean = np.mean([table[labels].to_numpy(float) for table in tables], axis=0)
+    words = f"of {listed(dict.fromkeys(part.words for part in parts))}"
+    return Best(name, words, parts[0].scoring, tables[0].assign(**dict(zip(labels, mean.T, strict=True))))
+
+
+def residual_slope(found: Best, label: str) -> tuple[float, tuple[float, float]]:
+    """Slope of the residuals of one seed on a dimension over the truth, with its interval over speakers.
+
+    Returns:
+        The slope, and the ends of its 95 % interval; NaN where a clip has no speaker or there are too few.
+    """
+    place = found.scoring.labels.index(label)
+
+    def slope(sums: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        return metrics.residual_slope(sums[..., place, :6])
+
+    value = float(slope(found.scoring.sums(found.table)))
+    if found.table["speaker"].isna().any():
+        return value, (math.nan, math.nan)
+    sums = scores.clustered(found.table, found.scoring)
+    interval = statistics.speaker_bootstrap(sums, slope, draws=scores.DRAWS).pooled
+    return value, (interval.low, interval.high)
+
+
 def _paired(a: Row, b: Row, score: str) -> tuple[Any, Any]:
     """Scores of the same speakers in the same order."""
     both = pd.concat([a.by_speaker(score), b.by_speaker(score)], axis=1, join="outer")
     return both[0].to_numpy(float), both[1].to_numpy(float)
-
-
-def _by_seed(row: Row, score: str) -> list[float]:
-    means = row.results["fold_mean_by_seed"].values()
-    return [math.nan if mean[score] is None else float(mean[score]) for mean in means]
 
 
 def _answers(a: Row, b: Row, seed: int) -> list[Any]:

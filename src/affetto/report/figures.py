@@ -342,6 +342,34 @@ def residuals(truth: Array, prediction: Array, labels: Sequence[str], *, title: 
     return figure
 
 
+def residual_lines(rows: Mapping[str, tuple[Array, Array]], labels: Sequence[str]) -> Figure:
+    """The lines of `residuals` alone, those of several rows together, as the second paper's Figure 3 has them.
+
+    Args:
+        rows: truth and prediction of each, (n, dimensions) twice.
+        labels: the dimensions.
+    """
+    figure = Figure(figsize=(0.6 + 2.1 * len(labels), 2.9), layout="constrained")
+    FigureCanvasAgg(figure)
+    looks = [(colour, dash) for dash in ("-", (0, (4, 2))) for colour in (ACCENT, MARK, SOFT, PALE, INK)]
+    with matplotlib.rc_context(STYLE):
+        panels = figure.subplots(1, len(labels), sharex=True, sharey=True, squeeze=False)[0]
+        for number, (axes, label) in enumerate(zip(panels, labels, strict=True)):
+            axes.axhline(0, color=RULE, linewidth=0.8)
+            for (name, (truth, prediction)), (colour, dash) in zip(rows.items(), looks, strict=False):
+                x, y = truth[:, number], prediction[:, number] - truth[:, number]
+                if np.ptp(x) > 0:
+                    ends = np.array([x.min(), x.max()])
+                    line = np.polyval(np.polyfit(x, y, 1), ends)
+                    axes.plot(ends, line, color=colour, linestyle=dash, linewidth=1.6, label=_words(name))
+            axes.set_title(_words(label))
+            axes.set_xlabel("truth")
+        panels[0].set_ylabel("prediction \N{MINUS SIGN} truth")
+        handles, names = panels[0].get_legend_handles_labels()
+        figure.legend(handles, names, loc="outside upper center", ncols=5, fontsize=8.5, frameon=False, labelcolor=INK)
+    return figure
+
+
 def _value(axes: Any, value: float, y: float, factor: float, colour: str) -> None:
     """A bar's score at its foot, or beside it where it is too short."""
     short = value < 0.16 * factor

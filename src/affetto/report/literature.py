@@ -112,6 +112,69 @@ class Matrix:
 
 
 @dataclass(frozen=True)
+class Column:
+    """A column of a board.
+
+    Args:
+        head: above it, in the paper's words.
+        score: of ours that stands below the paper's.
+        protocol: of ours that follows the paper's description.
+        stand_in: of ours that stands in where its corpora cannot be had.
+        ending: of our rows' names.
+    """
+
+    head: str
+    score: str
+    protocol: str
+    stand_in: str
+    ending: str = ""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A system in a board.
+
+    Args:
+        model: as the paper calls it.
+        row: how the names of our rows of it begin.
+        printed: what the paper prints in each column: the mean over seeds, the deviation in brackets, and marks.
+        average: rows whose best seeds it averages, where best seeds are shown.
+    """
+
+    model: str
+    row: str
+    printed: tuple[str, ...]
+    average: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Board:
+    """A table of a paper with means over seeds, and marks where they differ by more than chance.
+
+    Args:
+        name: its name there.
+        part: the section that it stands in.
+        title: what is compared.
+        remark: what to know before comparing.
+        columns: its columns.
+        lines: its systems.
+        best: whether it shows the seed that is best on dev, in place of the mean.
+        residuals: the figure with lines through the residuals of these systems; empty if there is none.
+        confusions: the figure with their confusion matrices, of the seeds that are best on dev; empty if there is none.
+    """
+
+    name: str
+    part: str
+    title: str
+    remark: str
+    columns: tuple[Column, ...]
+    lines: tuple[Place, ...]
+    best: bool = False
+    residuals: str = ""
+    confusions: str = ""
+
+
+@dataclass(frozen=True)
 class Study:
     """A paper's experiments.
 
@@ -122,6 +185,8 @@ class Study:
         parts: titles of its sections, by their numbers.
         exhibits: tables and charts.
         matrices: confusion matrices.
+        boards: tables of means over seeds.
+        instead: from the paper's corpora to those that stand in for them in boards.
         not_run: why protocols of ours have no results, where there is a reason.
         remarks: why rows of ours differ from its numbers, by row and protocol.
     """
@@ -132,6 +197,8 @@ class Study:
     parts: dict[str, str]
     exhibits: tuple[Exhibit, ...]
     matrices: tuple[Matrix, ...]
+    boards: tuple[Board, ...]
+    instead: dict[str, str]
     not_run: dict[str, str]
     remarks: dict[str, dict[str, str]]
 
@@ -145,8 +212,9 @@ def studies() -> tuple[Study, ...]:
         exhibits += [_exhibit(table, drawn=False) for table in entry["cited"]]
         exhibits += [_exhibit(chart, drawn=True) for chart in entry["charts"]]
         matrices = tuple(Matrix(**matrix) for matrix in entry["matrices"])
-        known = (entry["proposed"], entry["parts"], tuple(exhibits), matrices, entry["not_run"], entry["remarks"])
-        found.append(Study(entry["id"], _paper(entry), *known))
+        boards = tuple(map(_board, entry["boards"]))
+        known = (entry["proposed"], entry["parts"], tuple(exhibits), matrices, boards, entry["instead"])
+        found.append(Study(entry["id"], _paper(entry), *known, entry["not_run"], entry["remarks"]))
     return tuple(found)
 
 
@@ -190,6 +258,15 @@ def _exhibit(content: dict[str, Any], *, drawn: bool) -> Exhibit:
         lines.append(Line(line["model"], line["row"], scores))
     about = (content["name"], content["part"], content["title"], content["protocols"], content["remark"])
     return Exhibit(*about, tuple(lines), drawn=drawn)
+
+
+def _board(content: dict[str, Any]) -> Board:
+    columns = tuple(Column(**column) for column in content["columns"])
+    lines = tuple(
+        Place(line["model"], line["row"], tuple(map(str, line["printed"])), tuple(line.get("average", ())))
+        for line in content["lines"]
+    )
+    return Board(**{**content, "columns": columns, "lines": lines})
 
 
 def _shares(per_cent: Scores) -> Scores:

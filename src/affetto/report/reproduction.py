@@ -9,12 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from affetto.report import figures, scoreboards
-from affetto.report.comparisons import compare
-from affetto.report.document import Block, Chapter, Grid, Heading, Paragraph, Picture, Points
-from affetto.report.literature import Exhibit, Line, Matrix, Study
-from affetto.report.scoreboards import ALPHA, FAR, Measured, called
+from affetto.report.comparisons import Best, compare
+from affetto.report.document import Block, Chapter, Gallery, Grid, Heading, Paragraph, Picture, Points
+from affetto.report.literature import Board, Exhibit, Line, Matrix, Study
+from affetto.report.scoreboards import ALPHA, FAR, RIVALS, Ceilings, Measured, called
 from affetto.report.sections import Gathered, Row
 from affetto.report.tables import PER_CENT, Code, Strong, Text, anchor, listed, p_value, plural
+from affetto.scores import DimensionScores
 
 CHART_SCORE = "ua"
 """What the bars of a paper's charts show."""
@@ -36,6 +37,24 @@ READING: tuple[Text, ...] = (
 )
 
 
+BOARD_READING: tuple[Text, ...] = (
+    (
+        "UA is per cent, the others are not. A line of ours is the mean over seeds with the deviation in brackets, as "
+        "in the paper. Where the paper's corpora are not to be had, a second table has the same rows on corpora that "
+        "stand in for them: those numbers are to be compared with one another, and never with the paper's.",
+    ),
+    (
+        f"{listed(RIVALS)} mark a row that differs from {listed(RIVALS.values(), 'or')}, in whichever direction, by a "
+        f"two-sided t-test of independent samples over seeds (p up to {ALPHA}). The test asks about other seeds on "
+        "these clips, not about other speakers, and is not corrected for their number.",
+    ),
+    (
+        "PCC is Pearson's correlation, which is blind to the scale. Across corpora a network's answers are put on the "
+        "tested corpus's scale, end to end.",
+    ),
+)
+
+
 def measured(gathered: Gathered) -> Measured:
     """The rows that stand beside a paper's numbers.
 
@@ -50,15 +69,38 @@ def measured(gathered: Gathered) -> Measured:
     }
 
 
-def chapter(study: Study, found: Measured) -> Chapter:
-    """A paper beside what we measured, in the order of its sections."""
-    blocks: list[Block] = [*_introduction(study, found)]
+def every(gathered: Gathered) -> Measured:
+    """All rows by protocol and name, of whatever task, for tables that say what stands where."""
+    return {(row.protocol, row.name): row for section in gathered.sections for row in section.rows}
+
+
+def ceilings(gathered: Gathered) -> Ceilings:
+    """What perfect readers of simulated corpora would reach, by protocol."""
+    found: Ceilings = {}
+    for section in gathered.sections:
+        for reader, known in section.ceilings.items():
+            found.setdefault(section.protocol, {}).setdefault(reader, {}).update(known)
+    return found
+
+
+def chapter(study: Study, found: Measured, known: Measured, perfect: Ceilings) -> Chapter:
+    """A paper beside what we measured, in the order of its sections.
+
+    Args:
+        study: the paper.
+        found: `measured` rows, that its exhibits and matrices are set beside.
+        known: `every` row, that its boards are set beside.
+        perfect: `ceilings` of the corpora that stand in.
+    """
+    blocks: list[Block] = [*_introduction(study, {**known, **found})]
     for number, title in study.parts.items():
         blocks.append(Heading((f"{number} {title}",)))
         for exhibit in study.exhibits:
             blocks += _exhibit(exhibit, study, found) if exhibit.part == number else []
         for matrix in study.matrices:
             blocks += _matrix(matrix, study, found) if matrix.part == number else []
+        for board in study.boards:
+            blocks += _board(board, study, known, perfect) if board.part == number else []
     return Chapter((f"The paper beside what we measured: {study.paper.short}",), place(study), tuple(blocks))
 
 
@@ -75,12 +117,74 @@ def _introduction(study: Study, found: Measured) -> list[Block]:
         for protocol in line.scores
         if line.row
     }
+    asked |= {
+        (column.protocol, f"{line.row}{column.ending}")
+        for board in study.boards
+        for line in board.lines
+        for column in board.columns
+    }
     run = sum(key in found for key in asked)
     words = (
         f"{study.paper.cite}. {study.paper.remark} Of the {len(asked)} results that would stand beside the paper's, "
         f"{run} {'is' if run == 1 else 'are'} there; the others are shown as not run.",
     )
-    return [Paragraph(words), Points(READING)]
+    return [Paragraph(words), Points(BOARD_READING if study.boards else READING)]
+
+
+def _board(board: Board, study: Study, known: Measured, perfect: Ceilings) -> list[Block]:
+    """A table of means over seeds, and the same of the corpora that stand in."""
+    blocks: list[Block] = [Grid(scoreboards.board(board, study, known))]
+    blocks += [Paragraph((board.remark,))] if board.remark else []
+    blocks += _of_best_seeds(board, study, known, board.columns[0].protocol)
+    instead = scoreboards.stand_in(board, study, known, perfect)
+    if instead is None:
+        return [*blocks, Paragraph((f"{board.name} on the corpora that stand in: not run.",))]
+    simulated = any(row.results["simulated"] for (protocol, _), row in known.items() if protocol in _stand_ins(board))
+    loud = [Paragraph((Strong("Simulated data:"), " these numbers say nothing about speech."), loud=True)]
+    best = _of_best_seeds(board, study, known, board.columns[0].stand_in)
+    return [*blocks, *(loud if simulated else []), Grid(instead), *best]
+
+
+def _of_best_seeds(board: Board, study: Study, known: Measured, protocol: str) -> list[Block]:
+    """The figures that a paper has of each system's best seed."""
+    shown = scoreboards.best_seeds(board, known, protocol)
+    if shown and board.confusions:
+        return [_confusions(board, study, shown, protocol)]
+    return _residuals(board, study, shown, protocol) if shown and board.residuals else []
+
+
+def _confusions(board: Board, study: Study, shown: dict[str, Best], protocol: str) -> Block:
+    """What each system's best seed takes for what."""
+    pictures = []
+    for name, found in shown.items():
+        counts = found.scoring.sums(found.table).astype(np.int64)
+        file = f"{_figure_name(board.confusions, study, protocol)}-{anchor(name)}"
+        alt = f"Confusion matrix of {name} under {protocol}, {found.words}."
+        drawn = figures.confusion(counts, found.scoring.labels, small=True)
+        pictures.append(Picture(file, drawn, alt, (f"As {board.confusions}: ", Code(name), f", {found.words}")))
+    return Gallery(tuple(pictures))
+
+
+def _figure_name(figure: str, study: Study, protocol: str) -> str:
+    return f"{place(study)}-{anchor(figure.lower().replace(' ', '-'))}-{anchor(protocol)}"
+
+
+def _residuals(board: Board, study: Study, shown: dict[str, Best], protocol: str) -> list[Block]:
+    """Lines through the residuals of each system's best seed."""
+    labels = scoreboards.residual_labels(board)
+    pairs = {name: DimensionScores(labels).pairs(found.table) for name, found in shown.items()}
+    figure = figures.residual_lines(pairs, labels)
+    alt = f"Lines through the residuals of {listed(shown)} under {protocol}, a panel a dimension."
+    caption = (
+        f"As {board.residuals}: prediction minus truth over the truth. Where a line falls, the answers keep to the "
+        "middle of the scale; a slope of 0 would be errors that do not depend on the truth.",
+    )
+    name = _figure_name(board.residuals, study, protocol)
+    return [Grid(scoreboards.slopes(board, shown, protocol)), Picture(name, figure, alt, caption)]
+
+
+def _stand_ins(board: Board) -> set[str]:
+    return {column.stand_in for column in board.columns}
 
 
 def _exhibit(exhibit: Exhibit, study: Study, found: Measured) -> list[Block]:

@@ -109,6 +109,22 @@ class Row:
             return none, none
         return float(low), float(high)
 
+    def by_seed(self, name: str) -> dict[int, float]:
+        """Mean over folds under each seed; NaN where undefined."""
+        means = self.results["fold_mean_by_seed"].items()
+        return {int(seed): math.nan if mean[name] is None else float(mean[name]) for seed, mean in means}
+
+    @property
+    def best_seed(self) -> int | None:
+        """The seed with the highest mean dev score; None if there are no dev scores."""
+        found: dict[int, list[float]] = {}
+        for fold in self.results["folds"]:
+            score = (fold.get("dev") or {}).get(self.scoring.primary)
+            found.setdefault(int(fold["seed"]), []).append(math.nan if score is None else float(score))
+        means = {seed: sum(scores) / len(scores) for seed, scores in found.items()}
+        known = {seed: mean for seed, mean in means.items() if not math.isnan(mean)}
+        return max(known, key=known.__getitem__) if known else None
+
     def by_speaker(self, name: str) -> "pd.Series[float]":
         """Of each speaker's clips, mean over seeds; NaN where undefined."""
         found = {speaker: own.get(name) for speaker, own in self.results["by_speaker"].items()}
@@ -169,6 +185,16 @@ class Section:
         """The protocol that models of another corpus were trained under; None if they were tested on their own."""
         learned: JSON | None = self.results.get("learned_from")
         return learned
+
+    @property
+    def ceilings(self) -> dict[str, dict[str, float]]:
+        """What perfect readers of a simulated corpus would reach: by reader, by score of this section's."""
+        found: dict[str, dict[str, float]] = {}
+        for reader, known in self.definition.get("ceilings", {}).items():
+            scores = {"ua": known["ua"]} if "ua" in known else {}
+            scores |= {f"ccc_{name}": value for name, value in known.items() if name != "ua"}
+            found[reader] = {name: value for name, value in scores.items() if name in self.scoring.names}
+        return found
 
     @property
     def scoring(self) -> Scoring:
