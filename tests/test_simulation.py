@@ -82,8 +82,11 @@ def of_plan(name: str, table: pd.DataFrame) -> corpora.Corpus:
     return corpora.Corpus(corpora.get(name).info, Path(), table.drop(columns="file").set_index(index))
 
 
-def folds_of(corpus: corpora.Corpus) -> list[tuple[int, ...]]:
-    return [fold.test for fold in protocol.create(simulation.PROTOCOLS[corpus.name], corpus).folds]
+def folds_of(corpus: corpora.Corpus) -> list[list[int]]:
+    """The test rows of each fold: A's test split, each of B's speakers."""
+    column = "split" if corpus.name == "simulated_a" else "speaker"
+    rows = corpus.table.reset_index().groupby(column).indices
+    return [list(rows["test"])] if corpus.name == "simulated_a" else [list(each) for each in rows.values()]
 
 
 def test_the_corpora_are_frozen(planned):
@@ -250,7 +253,10 @@ def test_a_corpus_is_made_the_same_at_once_and_after_a_break(small_emobank, tmp_
     assert told == [("clips", done, 18) for done in range(1, 19)]
     assert len(corpus) == 18
     assert {finding.problem for finding in corpora.check(corpus)} <= {"count"}
-    assert json.loads((tmp_path / "a" / "simulated.json").read_text())["ceilings"] == ceilings
+    assert simulated.ceilings(corpus) == ceilings
+    dealt = protocol.create("simulated_a-official", corpus)
+    assert dealt.definition["ceilings"] == ceilings
+    assert simulation.ceilings(corpus, [fold.test for fold in dealt.folds]) == ceilings
     whole = contents(tmp_path / "a")
     assert len(whole) == 20
     again = tmp_path / "again"

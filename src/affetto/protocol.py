@@ -363,7 +363,9 @@ def simulated_a_official(corpus: Corpus) -> Protocol:
     Raises:
         ProtocolError: if the corpus has no splits.
     """
-    return replace(official(corpus), id=f"simulated_a-official-v{simulated.VERSION}", shares=())
+    dealt = official(corpus)
+    known = simulated.ceilings(corpus)
+    return replace(dealt, id=f"simulated_a-official-v{simulated.VERSION}", shares=(), ceilings=known)
 
 
 def simulated_b_loso10(corpus: Corpus) -> Protocol:
@@ -381,6 +383,7 @@ def simulated_b_loso10(corpus: Corpus) -> Protocol:
         rule="each of the ten speakers is tested once",
         dev_rule="the speaker whom the test speaker is paired with: "
         + ", ".join(f"({a}, {b})" for a, b in SIMULATED_PAIRS),
+        ceilings=simulated.ceilings(corpus),
     )
 
 

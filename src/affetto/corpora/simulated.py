@@ -17,6 +17,7 @@ corpora are frozen: what changes a rating, a sentence or a voice is a new versio
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import audformat
 import pandas as pd
@@ -96,10 +97,28 @@ def read_b(root: Path) -> Corpus:
     return _read(root, INFO_B)
 
 
+def ceilings(corpus: Corpus) -> dict[str, dict[str, float]]:
+    """What perfect readers reach under the corpus's protocol, as its maker computed it (`simulation.ceilings`).
+
+    Args:
+        corpus: all of it, as read.
+
+    Returns:
+        By reader (voice, words, joint) the CCC of each dimension and the UAR (`ua`); empty if the maker did not say.
+    """
+    found: dict[str, dict[str, float]] = _card(corpus.root).get("ceilings", {})
+    return found
+
+
+def _card(root: Path) -> dict[str, Any]:
+    card: dict[str, Any] = json.loads((root / CARD).read_text(encoding="utf-8"))
+    return card
+
+
 def _read(root: Path, info: CorpusInfo) -> Corpus:
     if not (root / CARD).is_file():
         raise not_found(info, root, f"no {CARD}")
-    card = json.loads((root / CARD).read_text(encoding="utf-8"))
+    card = _card(root)
     found = (card["corpus"], card["version"])
     if found != (info.name, VERSION):
         raise CorpusError(
