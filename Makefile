@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-fast check format lint types clean
+.PHONY: demo test test-fast check format lint types espeak clean
 
 demo: $(VENV)/installed
 	$(BIN)/affetto demo
@@ -36,6 +36,10 @@ $(VENV)/installed: pyproject.toml
 $(VENV)/installed-dev: $(VENV)/installed
 	$(BIN)/pip install --quiet --editable '.[dev]'
 	touch $@
+
+# The program that speaks the simulated corpora; without it, its tests are skipped.
+espeak:
+	command -v espeak-ng || { apt-get update --quiet && apt-get install --quiet --yes espeak-ng; }
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache

@@ -1,10 +1,12 @@
-"""Fixtures of several test files: the real EMO-DB and RAVDESS, where they lie beside the repository, toy trees of
-corpora, two minutes of synthetic emotion, and a model small enough to be trained many times."""
+"""Fixtures of several test files: the real EMO-DB, RAVDESS and EmoBank, where they lie beside the repository, toy trees
+of corpora, two minutes of synthetic emotion, and a model small enough to be trained many times."""
 
 import importlib.util
 import itertools
+import json
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,13 @@ import soundfile
 import torch
 import yaml
 
-from affetto import experiment
+from affetto import experiment, labels, simulation
+from affetto.corpora import simulated
 from affetto.experiment import Experiment
+from affetto.simulation import Group
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
+EMOBANK = DATA / "emobank"
 EMODB = DATA / "emodb"
 RAVDESS = DATA / "ravdess"
 
@@ -34,6 +39,47 @@ def ravdess_root() -> Path:
     if not (RAVDESS / "Actor_01").is_dir():
         pytest.skip(f"RAVDESS is not at {RAVDESS}")
     return RAVDESS
+
+
+@pytest.fixture(scope="session")
+def emobank_root() -> Path:
+    if not (EMOBANK / "emobank.csv").is_file():
+        pytest.skip(f"EmoBank is not at {EMOBANK}")
+    return EMOBANK
+
+
+@pytest.fixture(scope="session")
+def espeak() -> None:
+    """The program that speaks the simulated corpora, without which there is nothing to test."""
+    if shutil.which("espeak-ng") is None:
+        pytest.skip("espeak-ng is not installed")
+
+
+SENTENCES = (
+    "The letter that she wrote was never sent to anybody.",
+    "We walked along the river until it was too dark.",
+    "Nobody told me that the shop would be closed.",
+    "My neighbour has planted seven trees behind the house.",
+    "They were happy to see the children come home.",
+    "Why did you leave the window open last night?",
+)
+
+
+@pytest.fixture
+def small_emobank(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """An EmoBank of our own, and simulated corpora of 18 and 20 clips, small enough to be spoken in a moment."""
+    rows = ["id,split,V,A,D,text"]
+    for number in range(60):
+        ratings = ",".join(f"{2 + (number * step) % 7 / 3:.2f}" for step in (1, 2, 3))
+        text = f'"{SENTENCES[number % len(SENTENCES)][:-1]}, {"abcdefghij"[number // 6]}."'
+        rows.append(f"doc_{number},{'train' if number < 40 else 'dev' if number < 50 else 'test'},{ratings},{text}")
+    put(tmp_path / "emobank.csv", "\n".join(rows) + "\n")
+    groups = {
+        "simulated_a": (Group("train", "train", 2, 6), Group("dev", "dev", 1, 2), Group("test", "test", 2, 2)),
+        "simulated_b": (Group("", "train", 10, 2),),
+    }
+    monkeypatch.setattr(simulation, "GROUPS", groups)
+    return tmp_path / "emobank.csv"
 
 
 @pytest.fixture
@@ -139,6 +185,63 @@ def toy_iemocap(folder: Path) -> Path:
     return root
 
 
+MSP_PODCAST_HEAD = "FileName,EmoClass,EmoAct,EmoVal,EmoDom,SpkrID,Gender,Split_Set"
+MSP_PODCAST_SPLITS = ("Train", "Validation", "Development", "Test1", "Test2")
+
+
+def toy_msp_podcast(folder: Path) -> Path:
+    """50 turns of five speakers and of people whom nobody knows: each letter in each word for a split, no release's own
+    mixture. Valence is below 3, arousal from 3 to 5, dominance 6.5. A turn has no transcript."""
+    rng = np.random.default_rng(0)
+    root = folder / "msp_podcast"
+    table, partitions, speakers = [MSP_PODCAST_HEAD], [], ["Speaker_30; Male", "Speaker_31; Female"]
+    for number, (code, split) in enumerate(itertools.product("ASHUFDCNOX", MSP_PODCAST_SPLITS)):
+        name = f"MSP-PODCAST_{number // 4:04d}_{number:04d}" + ("_0001" if number == 7 else "")
+        speaker = 30 + MSP_PODCAST_SPLITS.index(split)
+        person = "Unknown,Unknown" if number % 9 == 0 else f"{speaker},{('Male', 'Female')[speaker % 2]}"
+        ratings = f"{3 + number / 25:.6g},{1.2 + number % 3 / 2},6.5"
+        table.append(f"{name}.wav,{code},{ratings},{person},{split}")
+        partitions.append(f"{split}; {name}.wav")
+        speakers.append(f"{name}.wav; {person.partition(',')[0]}")
+        write_speech(root / "Audios" / f"{name}.wav", rng)
+        if number != 3:
+            put(root / "Transcripts" / f"{name}.txt", f"I am {name}.\n")
+    put(root / "Labels" / "labels_consensus.csv", "\n".join(table) + "\n")
+    put(root / "Partitions.txt", "\n".join(partitions) + "\n")
+    put(root / "Speaker_ids.txt", "\n".join(speakers) + "\n")
+    return root
+
+
+def toy_emobank(folder: Path) -> Path:
+    """Six sentences in three splits, with commas and quotes; valence below 3, arousal from 3 to 4, dominance 4.5."""
+    rows = ["id,split,V,A,D,text"]
+    for number, split in enumerate(["train", "train", "train", "dev", "test", "test"]):
+        text = f'"Sentence {number}, he said, ""and no more."""'
+        rows.append(f"doc{number % 2}_{9 - number}_20,{split},{1.5 + number / 5:.2f},{3 + number / 6:.2f},4.5,{text}")
+    put(folder / "emobank" / "emobank.csv", "\n".join(rows) + "\n")
+    return folder / "emobank"
+
+
+def toy_simulated(folder: Path, name: str) -> Path:
+    """Ten speakers' clips, two each, with latents, controls and ratings that are not what the real ones would be."""
+    rng = np.random.default_rng(0)
+    root = folder / name
+    numbers = (*simulated.LATENTS, *simulated.CONTROLS)
+    rows = [",".join(("file", "emotion", "speaker", "split", *labels.DIMENSIONS, "transcript", "sentence", *numbers))]
+    for speaker in range(1, 11):
+        for emotion, text in (("anger", '"No, no, I said."'), ("neutral", "That is all.")):
+            sentence = f"doc_{len(rows)}"
+            file = f"{name[-1]}{speaker:02d}/{sentence}.wav"
+            write_speech(root / file, rng)
+            split = ("train", "dev", "test")[speaker % 3] if name == "simulated_a" else ""
+            drawn = [f"{value:.4f}" for value in rng.standard_normal(6)] + ["190", "50", "100", "36"]
+            cells = [file, emotion, file[:3], split, "2.5", f"{1 + len(rows) / 10}", "4.5", text, sentence, *drawn]
+            rows.append(",".join(cells))
+    put(root / "labels.csv", "\n".join(rows) + "\n")
+    put(root / "simulated.json", json.dumps({"corpus": name, "version": simulated.VERSION}))
+    return root
+
+
 def toy_librispeech(folder: Path) -> Path:
     """Eight utterances of two speakers in two chapters each, in two subsets."""
     rng = np.random.default_rng(0)
@@ -174,11 +277,16 @@ def put(path: Path, text: str) -> None:
 
 
 TOY_TREES: dict[str, Callable[[Path], Path]] = {
+    "emobank": toy_emobank,
     "emodb": toy_emodb,
     "iemocap": toy_iemocap,
     "iemocap-full": toy_iemocap,
     "librispeech": toy_librispeech,
+    "msp_podcast": toy_msp_podcast,
+    "msp_podcast-full": toy_msp_podcast,
     "ravdess": toy_ravdess,
+    "simulated_a": partial(toy_simulated, name="simulated_a"),
+    "simulated_b": partial(toy_simulated, name="simulated_b"),
     "speech": toy_speech,
     "table": toy_table,
 }

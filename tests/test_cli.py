@@ -47,6 +47,7 @@ COMMANDS = [
     ["corpora", "list"],
     ["corpora", "show"],
     ["corpora", "check"],
+    ["corpora", "make"],
     ["models"],
     ["models", "list"],
     ["models", "show"],
@@ -446,7 +447,8 @@ def test_a_folder_that_is_no_corpus_is_refused(here, tmp_path):
     answer = here("evaluate", pretrained.DEFAULT, "--corpus", tmp_path)
     assert answer.code == 1
     (line,) = answer.errors
-    assert line.startswith(f"{tmp_path}: is no corpus that is known (emodb: no wav files under {tmp_path}; expected")
+    assert line.startswith(f"{tmp_path}: is no corpus that is known (")
+    assert f"emodb: no wav files under {tmp_path}; expected" in line
     assert "; table: " in line
 
 
@@ -762,6 +764,27 @@ def test_a_corpus_is_checked(here, tmp_path):
     assert "2 findings in 3 utterances" in found.out
     assert all(word in found.out for word in ("silent.wav", "gone.wav", "missing"))
     assert here("corpora", "check", "emodb", tmp_path / "nowhere").code == 1
+
+
+@pytest.mark.usefixtures("espeak")
+def test_a_simulated_corpus_is_made_and_checked(here, small_emobank, tmp_path):
+    made = here("corpora", "make", "simulated_a", "--emobank", small_emobank, "--to", tmp_path / "a", "--jobs", 2)
+    assert (made.code, made.err) == (0, "")
+    assert f"18 clips of 5 speakers in {tmp_path / 'a'}" in made.out
+    assert all(word in made.out for word in ("ceilings", "voice", "words", "joint", "valence, CCC"))
+    found = here("corpora", "check", "simulated_a", tmp_path / "a")
+    assert {word in found.out for word in ("missing", "clipped", "silent", "duplicate")} == {False}  # only fewer clips
+    wrong = here("corpora", "make", "emodb", "--emobank", small_emobank, "--to", tmp_path / "b")
+    assert (wrong.code, wrong.errors[0]) == (
+        1,
+        "no simulated corpus is called 'emodb'; they are simulated_a, simulated_b",
+    )
+
+
+def test_ratings_are_shown_with_their_scale(here):
+    shown = here("corpora", "show", "msp_podcast").out
+    assert "valence 1 to 7, arousal 1 to 7, dominance 1 to 7" in shown
+    assert "ratings" not in here("corpora", "show", "emodb").out
 
 
 def test_models_are_listed_and_shown(here):

@@ -11,11 +11,14 @@ import soundfile
 
 from affetto import audio, corpora, labels
 from affetto.corpora import emodb, ravdess
-from affetto.errors import ConfigError, CorpusError
+from affetto.errors import AudioError, ConfigError, CorpusError
 
-UNLABELLED = {"librispeech", "speech"}  # for pretraining
-NAMELESS = {"speech"}
-BY_NAME = {"iemocap-full", *UNLABELLED}  # each is a folder that nobody would name so, or another corpus's as well
+PRETRAINING = {"librispeech", "speech"}
+UNLABELLED = {"emobank", *PRETRAINING}  # without categories
+SILENT = {"emobank"}  # text alone
+NAMELESS = {"emobank", "speech"}
+WHOLES = {"iemocap-full": "iemocap", "msp_podcast-full": "msp_podcast"}  # of the corpus that is found in their folder
+BY_NAME = {*WHOLES, *PRETRAINING}  # each is a folder that nobody would name so, or another corpus's as well
 
 # What every corpus keeps to
 
@@ -46,11 +49,18 @@ def test_a_corpus_is_a_table_on_audformats_index(toy):
     assert all(isinstance(speaker, str) for speaker in corpus.speakers)
 
 
-def test_every_file_of_a_corpus_is_there_and_can_be_heard(toy):
+def test_every_file_of_a_corpus_is_there_and_can_be_heard_unless_it_is_text_alone(toy):
     corpus = corpora.read(*toy)
-    for file, _, _ in corpus.table.index:
+    assert corpus.info.has_sound == (toy[0] not in SILENT)
+    for row, (file, _, _) in enumerate(corpus.table.index):
         assert "\\" not in file
-        assert audio.read(corpus.path(file)).seconds > 1
+        if corpus.info.has_sound:
+            assert audio.read(corpus.path(file)).seconds > 1
+            continue
+        for ask in (corpus.recording, corpus.seconds):
+            with pytest.raises(AudioError, match=f"^{file}: {toy[0]} is text alone: there is nothing to hear"):
+                ask(row)
+        assert corpus.table["transcript"].iloc[row]
 
 
 def test_a_corpus_read_twice_is_the_same(toy):
@@ -68,6 +78,11 @@ def test_the_manifest_follows_labels_and_sound_but_not_row_order(toy):
         table.iloc[0, table.columns.get_loc(column)] = value
         assert corpora.Corpus(corpus.info, corpus.root, table).manifest_sha256() != before
     assert corpus.select(pd.Series(range(len(corpus))) > 0).manifest_sha256() != before
+    if not corpus.info.has_sound:
+        table = corpus.table.copy()
+        table.iloc[0, table.columns.get_loc("transcript")] += "!"
+        assert corpora.Corpus(corpus.info, corpus.root, table).manifest_sha256() != before
+        return
     path = corpus.path(corpus.table.index[0][0])
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
@@ -115,6 +130,8 @@ def test_a_table_of_ratings_needs_no_emotions(tmp_path):
 
 def test_a_manifest_names_the_file_that_is_missing(toy):
     corpus = corpora.read(*toy)
+    if not corpus.info.has_sound:
+        return
     path = corpus.path(corpus.table.index[0][0])
     path.unlink()
     with pytest.raises(CorpusError, match=f"{path.name} is missing"):
@@ -142,8 +159,8 @@ def test_a_corpus_is_found_where_nobody_says_which_unless_it_has_to_be_named(toy
     assert corpora.find(path, name).name == name
     if name not in BY_NAME:
         assert corpora.find(path).name == name
-    elif name == "iemocap-full":
-        assert corpora.find(path).name == "iemocap"
+    elif name in WHOLES:
+        assert corpora.find(path).name == WHOLES[name]
     else:
         with pytest.raises(CorpusError, match="is no corpus that is known") as caught:
             corpora.find(path)
@@ -156,6 +173,20 @@ def test_another_folder_is_refused_with_the_layout_expected(toy, tmp_path):
     for root in (tmp_path / "other", tmp_path / "nowhere"):
         with pytest.raises(CorpusError, match=f"^{info.name}: .*{root.name}.*; expected e.g. {info.layout[0]}"):
             corpora.read(toy[0], root)
+
+
+def test_the_page_of_corpora_lists_every_one_with_its_licence_and_scale():
+    page = (Path(__file__).parents[1] / "docs" / "corpora.md").read_text(encoding="utf-8")
+    rows = {row.split("`")[1]: row.split(" | ") for row in page.splitlines() if row.startswith("| `")}
+    assert tuple(sorted(rows)) == corpora.names()
+    for name, (_, what, licence, categories, ratings, *_) in rows.items():
+        info = corpora.get(name).info
+        assert info.licence.startswith(licence) or licence in ("its own", "yours")
+        assert ("**simulated**" in what) == info.simulated
+        if info.categories:
+            assert categories == str(len(info.categories))
+        if name != "table":
+            assert ratings == ("{:g} to {:g}".format(*info.dimensions["valence"]) if info.dimensions else "–")
 
 
 def test_an_unknown_corpus_is_refused_with_the_known_ones():

@@ -48,6 +48,7 @@ MAY_IMPORT = {
     "checkpoint": BOTTOM | {"models", "tasks"},
     "corpora": {"audio", "errors", "labels", "tables"},
     "protocol": {"corpora", "errors", "files", "splits"},
+    "simulation": {"corpora", "errors", "files", "labels", "metrics", "protocol"},
     "verification": {"changes", "corpora", "errors", "experiment", "labels", "protocol", "scores"},
     "pretraining": BOTTOM
     | {"cards", "checkpoint", "corpora", "dataset", "models", "pretrained", "provenance", "report", "tasks"}
@@ -144,7 +145,8 @@ def test_models_know_nothing_of_corpora():
 
 
 NO_NETWORKS = (
-    "audio cards changes config corpora files fingerprint hub metrics protocol report scores splits statistics tables"
+    "audio cards changes config corpora files fingerprint hub metrics protocol report scores simulation splits "
+    "statistics tables"
 )
 
 

@@ -242,14 +242,19 @@ def test_the_official_partition_is_the_corpuss_own_in_any_spelling():
     assert dealt.folds == (Fold("test", (0, 3), (1, 4), (2,)),)
 
 
-def test_each_of_several_test_sets_is_a_fold():
-    dealt = protocol.create("official", corpus_of(split=["Train", "Test2", "Test1", "Development"])).checked()
-    assert dealt.folds == (Fold("test1", (0,), (3,), (2,)), Fold("test2", (0,), (3,), (1,)))
+def test_of_several_test_sets_the_first_is_tested_and_another_by_its_name():
+    corpus = corpus_of(split=["Train", "Test2", "Test1", "Development"])
+    first, second = (protocol.create(name, corpus).checked() for name in ("toy-official", "official-test2"))
+    assert (first.id, first.folds) == ("toy-official-v1", (Fold("test1", (0,), (3,), (2,)),))
+    assert (second.id, second.folds) == ("toy-official-test2-v1", (Fold("test2", (0,), (3,), (1,)),))
+    assert protocol.create("official-test1", corpus) == first
+    with pytest.raises(ProtocolError, match="toy: has no test3 set; its splits are dev, test1, test2, train"):
+        protocol.create("official-test3", corpus)
 
 
 def test_a_partition_without_a_test_set_cannot_be_tested():
-    with pytest.raises(ProtocolError, match="expected folds of different names, got none"):
-        protocol.create("official", corpus_of(split=["train", "dev"])).checked()
+    with pytest.raises(ProtocolError, match="toy: has no test set; its splits are dev, train"):
+        protocol.create("official", corpus_of(split=["train", "dev"]))
 
 
 # At random

@@ -12,6 +12,7 @@ The modules, in the order in which a recording passes them:
     models              the networks, one file each
     tasks               targets, loss, answers: categories, and masked frames
     corpora             folders on disk -> tables of utterances
+    simulation          how the simulated corpora are made, and what could be known of them
     protocol, splits    who is train, dev and test; audit and fingerprint find what they have in common
     cache, dataset      features, computed once
     config, experiment  settings

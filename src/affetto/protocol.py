@@ -20,6 +20,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from affetto import splits
+from affetto.corpora import simulated
 from affetto.corpora.base import Corpus
 from affetto.errors import ProtocolError
 from affetto.files import is_safe_name
@@ -32,6 +33,8 @@ EMODB_PAIRS = (("03", "08"), ("09", "10"), ("11", "12"), ("13", "14"), ("15", "1
 speakers are paired in order."""
 IEMOCAP_PAIRS = tuple((f"Ses{session:02d}F", f"Ses{session:02d}M") for session in range(1, 6))
 """The woman and the man of each session."""
+SIMULATED_PAIRS = tuple((f"b{number:02d}", f"b{number + 1:02d}") for number in range(1, 10, 2))
+"""The ten speakers of simulated corpus B in order."""
 DRAWS = 5
 """Independent divisions of a random protocol."""
 BILL_SPEAKER_GROUPS, BILL_SENTENCE_GROUPS = 5, 2
@@ -276,7 +279,7 @@ Rule = Callable[[Corpus], Protocol]
 
 def names() -> tuple[str, ...]:
     """What `create` takes; a rule may also be written after its corpus, as in emodb-random80."""
-    return (*_FIXED, *_RULES, "speaker-<k>fold", "random<percent>", "<splits>.csv")
+    return (*_FIXED, *_RULES, "official-test<number>", "speaker-<k>fold", "random<percent>", "<splits>.csv")
 
 
 def create(name: str, corpus: Corpus, *, transductive: bool = False) -> Protocol:
@@ -308,6 +311,8 @@ def _rule(name: str, corpus: Corpus) -> Rule:
     rule = name.removeprefix(f"{corpus.name}-")
     if rule in _RULES:
         return _RULES[rule]
+    if match := re.fullmatch(r"official-(test\d+)", rule):
+        return partial(official, test=match[1])
     if match := re.fullmatch(r"speaker-(\d+)fold", rule):
         return partial(speaker_kfold, k=int(match[1]))
     if match := re.fullmatch(r"random([1-9]\d)", rule):
@@ -349,6 +354,36 @@ def iemocap_loso10(corpus: Corpus) -> Protocol:
         rule="each of the ten speakers is tested once",
         dev_rule="the other speaker of the test speaker's session",
         shares=("session", "sentence"),
+    )
+
+
+def simulated_a_official(corpus: Corpus) -> Protocol:
+    """The splits of simulated corpus A; the id ends in the corpus's version.
+
+    Raises:
+        ProtocolError: if the corpus has no splits.
+    """
+    dealt = official(corpus)
+    known = simulated.ceilings(corpus)
+    return replace(dealt, id=f"simulated_a-official-v{simulated.VERSION}", shares=(), ceilings=known)
+
+
+def simulated_b_loso10(corpus: Corpus) -> Protocol:
+    """Leave one speaker out of simulated corpus B: a partner is dev, eight train, as on IEMOCAP.
+
+    No sentence is spoken twice. The id ends in the corpus's version.
+
+    Raises:
+        ProtocolError: if the corpus does not have its ten speakers.
+    """
+    return Protocol(
+        f"simulated_b-loso10-v{simulated.VERSION}",
+        corpus,
+        _leaving_out("simulated_b-loso10", corpus, SIMULATED_PAIRS),
+        rule="each of the ten speakers is tested once",
+        dev_rule="the speaker whom the test speaker is paired with: "
+        + ", ".join(f"({a}, {b})" for a, b in SIMULATED_PAIRS),
+        ceilings=simulated.ceilings(corpus),
     )
 
 
@@ -432,8 +467,13 @@ def leave_one_session_out(corpus: Corpus) -> Protocol:
     )
 
 
-def official(corpus: Corpus) -> Protocol:
-    """The partition that the corpus itself gives in its column `split`; several test sets are a fold each.
+def official(corpus: Corpus, test: str | None = None) -> Protocol:
+    """The partition that the corpus itself gives in its column `split`.
+
+    Args:
+        corpus: with a split in each row.
+        test: the test set, test or test with a number; by default test, or the first of several. What is tested by
+            another name says so in its id, so that a number on one never passes for a number on the other.
 
     Raises:
         ProtocolError: if it gives none.
@@ -441,12 +481,17 @@ def official(corpus: Corpus) -> Protocol:
     words = _column(corpus, "split", "the official partition")
     column = words.map({word: splits.canonical(word, f"{corpus.name}: split") for word in words.unique()})
     tests = sorted(set(column) - {"train", "dev"})
-    parts = {split: _rows(column, [split]) for split in ("train", "dev", *tests)}
+    if not tests or test not in (None, *tests):
+        raise ProtocolError(
+            f"{corpus.name}: has no {test or 'test'} set; its splits are {', '.join(sorted(set(column)))}"
+        )
+    tested = test or tests[0]
+    parts = {split: _rows(column, [split]) for split in ("train", "dev", tested)}
     return Protocol(
-        f"{corpus.name}-official-v1",
+        f"{corpus.name}-official-v1" if tested == tests[0] else f"{corpus.name}-official-{tested}-v1",
         corpus,
-        tuple(Fold(test, parts["train"], parts["dev"], parts[test]) for test in tests),
-        rule="the corpus's own partition",
+        (Fold(tested, parts["train"], parts["dev"], parts[tested]),),
+        rule="the corpus's own partition" + (f", of {', '.join(tests)} only {tested}" if len(tests) > 1 else ""),
         dev_rule="the corpus's own" if parts["dev"] else "none: epochs cannot be chosen",
         shares=("sentence",),
     )
@@ -583,6 +628,8 @@ _FIXED: dict[str, Rule] = {
     "emodb-loso10": emodb_loso10,
     "iemocap-loso10": iemocap_loso10,
     "ravdess-6fold": ravdess_6fold,
+    "simulated_a-official": simulated_a_official,
+    "simulated_b-loso10": simulated_b_loso10,
 }
 _RULES: dict[str, Rule] = {
     "leave-one-speaker-out": leave_one_speaker_out,

@@ -1,5 +1,6 @@
 """Commands that tell what there is: corpora, models, cache."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -7,7 +8,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from affetto.cli.console import CacheOption, err, out
+from affetto.cli.console import CacheOption, err, out, progress_bars
 
 corpora_app = typer.Typer(help="Corpora that can be read.", no_args_is_help=True)
 models_app = typer.Typer(help="Models: those that ship, and the architectures.", no_args_is_help=True)
@@ -37,6 +38,9 @@ def corpora_show(name: Annotated[str, typer.Argument(help="A corpus's name.")]) 
     for key in ("title", "language", "licence", "source", "citation"):
         table.add_row(f"[bold]{key}[/]", str(getattr(info, key)))
     table.add_row("[bold]layout[/]", "\n".join(info.layout))
+    if info.dimensions:
+        scales = (f"{name} {low:g} to {high:g}" for name, (low, high) in info.dimensions.items())
+        table.add_row("[bold]ratings[/]", ", ".join(scales))
     out.print(table)
     if info.categories:
         total = sum(info.categories.values())
@@ -70,6 +74,26 @@ def corpora_check(
         table.add_row(escape(finding.file), f"{finding.start:.2f}", end, finding.problem, escape(finding.detail))
     out.print(table)
     raise typer.Exit(1)
+
+
+@corpora_app.command("make")
+def corpora_make(
+    name: Annotated[str, typer.Argument(help="simulated_a or simulated_b.")],
+    emobank: Annotated[Path, typer.Option(help="EmoBank: emobank.csv, or its folder.")],
+    to: Annotated[Path, typer.Option(help="The folder that it goes to; one that was begun is finished.")],
+    jobs: Annotated[int, typer.Option(min=1, help="Programs that speak at once.")] = os.cpu_count() or 1,
+) -> None:
+    """Speak a simulated corpus with espeak-ng, and say what perfect readers of it reach."""
+    from affetto import simulation
+
+    with progress_bars() as progress:
+        corpus, ceilings = simulation.make(name, emobank, to, jobs=jobs, progress=progress)
+    table = Table("reader", *(f"{name}, CCC" for name in corpus.dimensions), "UA in %", title="ceilings")
+    for reader, known in ceilings.items():
+        ratings = (f"{known[name]:.3f}" for name in corpus.dimensions)
+        table.add_row(reader, *ratings, f"{100 * known['ua']:.1f}")
+    out.print(table)
+    out.print(f"{len(corpus)} clips of {len(corpus.speakers)} speakers in {to}", highlight=False, markup=False)
 
 
 @models_app.command("list")

@@ -16,7 +16,7 @@ import audformat
 import pandas as pd
 
 from affetto import audio
-from affetto.errors import CorpusError
+from affetto.errors import AudioError, CorpusError
 from affetto.labels import DIMENSIONS
 
 Scale = tuple[float, float]
@@ -39,6 +39,8 @@ class CorpusInfo:
         speakers: speaker id -> (sex, age); empty if unknown.
         dimensions: rated dimension -> scale of its ratings, in the order of `labels.DIMENSIONS`; empty if unknown.
         simulated: whether its speech was made for it, by a program: what is measured on it says nothing about people.
+        has_sound: whether there is anything to hear. A corpus of text alone has none: `file` is then a sentence's id,
+            and the column `transcript` holds the sentence.
         caveat: what keeps a model trained on it from being trusted elsewhere, as a sentence for its card.
     """
 
@@ -53,6 +55,7 @@ class CorpusInfo:
     speakers: dict[str, tuple[str, int]] = field(default_factory=dict)
     dimensions: dict[str, Scale] = field(default_factory=dict)
     simulated: bool = False
+    has_sound: bool = True
     caveat: str = "On voices, languages, rooms and microphones unlike those of its training expect less."
 
 
@@ -114,6 +117,7 @@ class Corpus:
             AudioError: if it cannot be heard.
         """
         file, start, end = self.table.index[row]
+        self._demand_sound(file)
         stop = None if pd.isna(end) else end.total_seconds()
         return audio.read(self.path(file), name=file, start=start.total_seconds(), end=stop)
 
@@ -124,6 +128,7 @@ class Corpus:
             AudioError: if its file cannot be opened.
         """
         file, start, end = self.table.index[row]
+        self._demand_sound(file)
         if pd.isna(end):
             return audio.seconds(self.path(file), name=file) - float(start.total_seconds())
         return float((end - start).total_seconds())
@@ -165,10 +170,10 @@ class Corpus:
         return replace(self, table=self.table[mask.to_numpy()])
 
     def manifest_sha256(self) -> str:
-        """SHA-256 over the names, times, labels, speakers and audio bytes of all utterances, in order of name.
+        """SHA-256 over the names, times, labels, speakers and `file_hashes` of all utterances, in order of name.
 
-        Ratings are labels, too. Two copies of a corpus with the same manifest give the same
-        folds, the same truth and the same sound.
+        Ratings are labels, too. Two copies of a corpus with the same manifest give the same folds, the same truth and
+        the same sound (of text alone: the same sentences).
 
         Raises:
             CorpusError: if an audio file is missing.
@@ -187,12 +192,20 @@ class Corpus:
         return digest.hexdigest()
 
     def file_hashes(self) -> dict[str, str]:
-        """SHA-256 of each audio file's bytes.
+        """SHA-256 of each audio file's bytes; of text alone, of each sentence's.
 
         Raises:
             CorpusError: if an audio file is missing.
         """
-        return {file: self._file_sha256(file) for file in self.table.index.get_level_values("file").unique()}
+        files = self.table.index.get_level_values("file")
+        if not self.info.has_sound:
+            texts = zip(files, self.table["transcript"], strict=True)
+            return {file: hashlib.sha256(text.encode()).hexdigest() for file, text in texts}
+        return {file: self._file_sha256(file) for file in files.unique()}
+
+    def _demand_sound(self, file: str) -> None:
+        if not self.info.has_sound:
+            raise AudioError(file, "missing", f"{self.name} is text alone: there is nothing to hear, only to read")
 
     def _file_sha256(self, file: str) -> str:
         path = self.path(file)

@@ -30,7 +30,7 @@ CLIP_SHARE = 1e-4
 Problem = AudioReason | Literal["outside", "clipped", "duplicate", "contradiction", "scale", "count"]
 """`AudioReason`: cannot be heard; outside: a segment leaves its file; duplicate: the same sound as another utterance;
 contradiction: the file's name states another label; scale: a rating that the corpus's raters could not give; count: a
-category has more or fewer utterances than published."""
+category has more or fewer utterances than published. Of text alone, a sentence may be empty or a duplicate."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,8 @@ def check(corpus: Corpus) -> list[Finding]:
     Finds files that are missing or cannot be heard (undecodable, truncated, empty, too short, silent, not finite),
     clipped files, segments that leave their file, utterances with the same sound, file names that state another
     emotion or speaker than the table, ratings outside the corpus's scale, and categories whose number differs from the
-    published one. Flat tops are
-    sought in the samples as stored: MP3 and other lossy coding hides them.
+    published one; of text alone, sentences that are empty or the same as another. Flat tops are sought in the samples
+    as stored: MP3 and other lossy coding hides them.
 
     Args:
         corpus: as read.
@@ -70,8 +70,11 @@ def check(corpus: Corpus) -> list[Finding]:
     load()
     seen: dict[str, tuple[str, str]] = {}
     findings: list[Finding] = []
-    for file, rows in corpus.table.groupby(level="file", sort=False):
-        findings += _check_file(corpus, str(file), rows, seen)
+    if corpus.info.has_sound:
+        for file, rows in corpus.table.groupby(level="file", sort=False):
+            findings += _check_file(corpus, str(file), rows, seen)
+    else:
+        findings += _texts(corpus)
     return [*findings, *_ratings(corpus), *_counts(corpus)]
 
 
@@ -152,6 +155,16 @@ def _spans(rows: pd.DataFrame) -> Iterator[tuple[float, float | None]]:
     """Start and end of each row in seconds."""
     for _, start, end in rows.index:
         yield start.total_seconds(), None if pd.isna(end) else end.total_seconds()
+
+
+def _texts(corpus: Corpus) -> Iterator[Finding]:
+    """Sentences of a corpus of text alone that are empty, or the same as another."""
+    seen: dict[str, str] = {}
+    for file, text in zip(corpus.table.index.get_level_values("file"), corpus.table["transcript"], strict=True):
+        if not text.strip():
+            yield Finding(file, 0.0, None, "empty", "there is no text")
+        elif (first := seen.setdefault(text, file)) != file:
+            yield Finding(file, 0.0, None, "duplicate", f"the same text as {first}")
 
 
 def _ratings(corpus: Corpus) -> Iterator[Finding]:
