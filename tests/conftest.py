@@ -223,6 +223,23 @@ def rated(synthetic: Path) -> Path:
     return path
 
 
+@pytest.fixture
+def rated_elsewhere(tmp_path: Path) -> Path:
+    """The synthetic emotions from three other speakers, 27 clips, with ratings on a scale from 0 to 100."""
+    rng = np.random.default_rng(5)
+    rows = ["file,valence,arousal,dominance,speaker"]
+    for speaker, pitch in {"eve": 200.0, "fay": 240.0, "guy": 120.0}.items():
+        for emotion, ratings in RATED.items():
+            for version in range(3):
+                file = f"{speaker}_{emotion}_{version}.wav"
+                soundfile.write(tmp_path / file, emote(emotion, pitch, 20_000, rng), 16_000, subtype="PCM_16")
+                drawn = ",".join(f"{25 * (rating - 1) + rng.uniform(-5, 5):.3f}" for rating in ratings)
+                rows.append(f"{file},{drawn},{speaker}")
+    path = tmp_path / "elsewhere.csv"
+    path.write_text("\n".join(rows) + "\n", encoding="utf-8")
+    return path
+
+
 def emote(emotion: str, pitch: float, n: int, rng: np.random.Generator) -> np.ndarray:
     """Anger shouts in bursts, happiness glides up again and again, sadness sinks and fades."""
     time = np.arange(n) / 16_000

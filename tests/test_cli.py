@@ -657,6 +657,26 @@ def test_ratings_are_learned_heard_and_scored_like_categories(here, tiny, rated,
     assert "the corpus has no emotions; for ratings, say" in here("train", tiny, "--corpus", rated, "-o", "other").err
 
 
+def test_further_corpora_are_tested_where_they_are_said_to_be(here, tiny, rated, rated_elsewhere, tmp_path):
+    asked = "task: {name: dimensions, scale: [1, 5], names: [arousal]}\nfurther: [{corpus: table}]\nseeds: [0]\n"
+    tiny.write_text(tiny.read_text() + asked)
+    common = ["--corpus", rated, "--cache", tmp_path / "c", "--results", tmp_path / "results", "--jobs", 1]
+    answer = here("benchmark", tiny, *common)
+    assert "note: not tested on table: say where it is with --further table=PATH" in answer.err
+    five = rated_elsewhere.with_name("five.csv")  # on the same scale, as a table states none
+    lines = [line.split(",") for line in rated_elsewhere.read_text().splitlines()[1:]]
+    five.write_text("".join(["file,arousal\n", *(f"{file},{1 + float(a) / 25:.3f}\n" for file, _, a, *_ in lines)]))
+    answer = here("benchmark", tiny, *common, "--further", f"table={five}")
+    assert answer.code == 0, answer.err
+    path = tmp_path / "results" / "table-speaker4fold-v1-on-table-all" / "tiny.json"
+    assert f"results: {path}" in answer.err
+    assert here("verify", tmp_path / "results").code == 0
+    assert here("report", tmp_path / "results").code == 0
+    assert "Another corpus than the table of training" in (tmp_path / "results" / "REPORT.md").read_text()
+    for text, words in (("emodb=x", "expected one of table, as NAME=PATH"), ("x", "expected one of table")):
+        assert words in here("benchmark", tiny, *common, "--further", text).err
+
+
 def test_an_audit_listens_to_a_training_of_ratings(here, tiny, rated):
     tiny.write_text(tiny.read_text() + "task: {name: dimensions, scale: [1, 5]}\ntuned_on: []\n")
     (told,) = (line for line in here("audit", tiny, "--corpus", rated).out.splitlines() if "tiny: normaliser" in line)

@@ -433,3 +433,91 @@ def test_simulated_corpora_are_called_so(settings, run, rated):
     spoiled["scales"]["arousal"] = [1, 7]
     path.write_text(json.dumps(spoiled))
     assert any(fault.startswith("scales.arousal[1]") for fault in verification.verify(path).faults)
+
+
+@pytest.fixture
+def elsewhere(rated_elsewhere):
+    """Another corpus of ratings, on a scale from 0 to 100: three speakers who are in no other."""
+    read = corpora.read("table", rated_elsewhere)
+    scales = dict.fromkeys(("valence", "arousal", "dominance"), (0.0, 100.0))
+    return corpora.Corpus(replace(read.info, name="elsewhere", dimensions=scales), read.root, read.table)
+
+
+def scaled(rated: Path) -> corpora.Corpus:
+    """The ratings of the synthetic emotions as a corpus that states its scale."""
+    read = corpora.read("table", rated)
+    scales = dict.fromkeys(("valence", "arousal", "dominance"), (1.0, 5.0))
+    return corpora.Corpus(replace(read.info, dimensions=scales), read.root, read.table)
+
+
+def test_models_are_tested_on_another_corpus_as_well(settings, cache, rated, elsewhere, tmp_path):
+    further = [{"corpus": "elsewhere"}, {"corpus": "elsewhere", "clips": "speaker-3fold"}, {"corpus": "nowhere"}]
+    tried = settings(epochs=20, task="dimensions", further=further)
+    corpus = scaled(rated)
+    arguments = {"cache": cache, "device": CPU, "precision": "fp32", "jobs": 1}
+    at_home, *away = evaluation.benchmark(
+        [tried], corpus, results=tmp_path / "results", further=[elsewhere], **arguments
+    )
+    names = ["table-speaker4fold-v1-on-elsewhere-all", "table-speaker4fold-v1-on-elsewhere-speaker3fold-v1"]
+    assert [path.parent.name for path in away] == names
+    results = json.loads(away[0].read_text())
+    home = json.loads(at_home.read_text())
+    assert (results["corpus"], results["learned_from"]["corpus"]) == ("elsewhere", "table")
+    assert results["learned_from"]["protocol"] == home["protocol"]
+    assert results["scales"]["arousal"] == [0, 100]
+    assert [(fold["fold"], fold["n"], fold["dev"]) for fold in results["folds"]] == [
+        (fold["fold"], 27, fold["dev"]) for fold in home["folds"]
+    ]
+    assert results["fold_mean"]["pearson_arousal"] > 0.3
+    table = read_csv(away[0].with_suffix(".csv"))
+    assert table["arousal"].mean() > 10  # answers are on the tested corpus's scale
+    for path in (at_home, *away):
+        assert verification.verify(path).faults == ()
+    assert verification.verify(at_home, corpus).faults == ()
+    assert verification.verify(away[0], elsewhere).faults == ()
+    assert verification.verify(away[1], elsewhere).faults == ()
+    assert "was not compared" in verification.verify(away[0], corpus).notes[0]
+    # Without the other corpus the numbers at home are the same.
+    (alone,) = evaluation.benchmark([tried], corpus, results=tmp_path / "alone", **arguments)
+    assert json.loads(alone.read_text())["fold_mean"] == home["fold_mean"]
+    # What is missing of a further test is made, and what is there stays.
+    (away[0].parent / "cells" / "tiny" / "ann-0.json").unlink()
+    before = (at_home.parent / "cells" / "tiny" / "ann-0.json").read_bytes()
+    kept = away[0].read_bytes()
+    evaluation.benchmark([tried], corpus, results=tmp_path / "results", further=[elsewhere], **arguments)
+    assert (at_home.parent / "cells" / "tiny" / "ann-0.json").read_bytes() == before
+    assert json.loads(away[0].read_text())["fold_mean"] == json.loads(kept)["fold_mean"]
+
+
+def test_a_test_elsewhere_that_was_tampered_with_is_found(settings, cache, rated, elsewhere, tmp_path):
+    tried = settings(seeds=[0], task="dimensions", further=[{"corpus": "elsewhere"}])
+    arguments = {"cache": cache, "device": CPU, "precision": "fp32", "jobs": 1, "results": tmp_path / "results"}
+    _, path = evaluation.benchmark([tried], scaled(rated), further=[elsewhere], **arguments)
+    other = corpora.Corpus(elsewhere.info, elsewhere.root, elsewhere.table.iloc[1:])
+    faults = verification.verify(path, other).faults
+    assert any("tests other clips than planned" in fault for fault in faults)
+    assert any(fault.startswith("protocol.json.manifest_sha256") for fault in faults)
+    results = json.loads(path.read_text())
+    results["learned_from"]["corpus"] = "emodb"
+    path.write_text(json.dumps(results))
+    assert any(
+        fault.startswith("learned_from.corpus: the file says 'emodb'") for fault in verification.verify(path).faults
+    )
+
+
+def test_clips_that_were_learned_from_are_no_test_elsewhere(settings, cache, rated, tmp_path):
+    corpus = scaled(rated)
+    tried = settings(seeds=[0], task="dimensions", further=[{"corpus": "copy"}])
+    copy = corpora.Corpus(replace(corpus.info, name="copy"), corpus.root, corpus.table)
+    arguments = {"cache": cache, "device": CPU, "precision": "fp32", "jobs": 1, "results": tmp_path / "results"}
+    with pytest.raises(ProtocolError, match="and 95 other files are in table, too"):
+        evaluation.benchmark([tried], corpus, further=[copy], **arguments)
+
+
+def test_other_classes_are_no_test_elsewhere(settings, cache, synthetic, tmp_path):
+    corpus = corpora.read("table", synthetic)
+    few = corpus.select(corpus.table["emotion"] != "anger")
+    other = corpora.Corpus(replace(few.info, name="few"), few.root, few.table)
+    tried = settings(seeds=[0], further=[{"corpus": "few"}])
+    with pytest.raises(CorpusError, match="few: has the classes happiness, sadness; models of table know anger"):
+        Bench.prepare(tried, corpus, cache=cache, device=CPU, precision="fp32", further=[other])

@@ -15,7 +15,7 @@ from affetto.cache import FeatureCache
 from affetto.corpora.base import Corpus
 from affetto.dataset import Features, Progress, no_progress
 from affetto.device import Precision
-from affetto.errors import ProtocolError, TrainingError
+from affetto.errors import CorpusError, ProtocolError, TrainingError
 from affetto.experiment import Experiment
 from affetto.models.base import SpeechModel
 from affetto.tasks import Categories, Recognition
@@ -39,6 +39,7 @@ class Bench:
         features: of the whole corpus, cached.
         device, precision: where and in which numbers.
         progress: told of what goes on.
+        further: benches of the other corpora that its models are tested on, in the experiment's order.
     """
 
     experiment: Experiment
@@ -48,6 +49,7 @@ class Bench:
     device: torch.device
     precision: Precision
     progress: Progress
+    further: tuple["Bench", ...] = ()
 
     @staticmethod
     def prepare(
@@ -58,13 +60,23 @@ class Bench:
         device: torch.device,
         precision: Precision = "auto",
         progress: Progress = no_progress,
+        further: Sequence[Corpus] = (),
     ) -> "Bench":
         """Compute or find the features that the experiment's model listens to.
+
+        Args:
+            experiment: what is trained.
+            corpus: on what.
+            cache: of features.
+            device: where to compute.
+            precision: in which numbers.
+            progress: told of what goes on.
+            further: other corpora to test on.
 
         Raises:
             AudioError: if a clip cannot be heard.
             CheckpointError: if the encoder's weights are not to be had.
-            CorpusError: if the corpus lacks what the task asks for.
+            CorpusError: if a corpus lacks what the task asks for.
         """
         task = experiment.task.of(corpus.categories, corpus.dimensions)
         model = create_model(experiment, len(task.labels), seed=0)
@@ -78,7 +90,29 @@ class Bench:
             speaker_statistics=experiment.speaker_statistics,
             progress=progress,
         )
-        return Bench(experiment, corpus, task, features, device, precision, progress)
+        alone = Bench(experiment, corpus, task, features, device, precision, progress)
+        return replace(alone, further=tuple(alone._on(other, cache) for other in further))
+
+    def _on(self, corpus: Corpus, cache: FeatureCache) -> "Bench":
+        """The same on another corpus.
+
+        Raises:
+            CorpusError: if it has other classes.
+        """
+        other = Bench.prepare(
+            self.experiment,
+            corpus,
+            cache=cache,
+            device=self.device,
+            precision=self.precision,
+            progress=self.progress,
+        )
+        if other.task.labels != self.task.labels:
+            raise CorpusError(
+                f"{corpus.name}: has the classes {', '.join(other.task.labels)}; models of {self.corpus.name} know "
+                f"{', '.join(self.task.labels)}"
+            )
+        return other
 
     def train(
         self,

@@ -12,9 +12,9 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection
@@ -33,9 +33,9 @@ from affetto.corpora.base import Corpus
 from affetto.dataset import Progress, no_progress
 from affetto.device import Precision
 from affetto.errors import AffettoError, ConfigError, ProtocolError, TrainingError
-from affetto.experiment import Experiment
+from affetto.experiment import Experiment, FurtherSettings
 from affetto.files import json_bytes, write_whole
-from affetto.protocol import Fold, Protocol
+from affetto.protocol import Fold, Protocol, Transfer
 from affetto.provenance import commit
 
 ONE_CORE = {
@@ -63,7 +63,7 @@ class Cell:
         fold: of them.
         seed: of the training.
         path: of its file.
-        words_sha256: hash of the corpus's transcripts; None where the model hears no words.
+        further: the same training tested on other corpora; it is not finished without them.
     """
 
     experiment: Experiment
@@ -71,7 +71,17 @@ class Cell:
     fold: Fold
     seed: int
     path: Path
-    words_sha256: str | None = None
+    further: tuple["Cell", ...] = ()
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether its file is there, and those of its further tests."""
+        return self.path.exists() and all(each.is_finished for each in self.further)
+
+    @property
+    def words_sha256(self) -> str | None:
+        """Hash of the transcripts that the model is tested on; None where it hears no words."""
+        return self.protocol.corpus.transcripts_sha256 if self.experiment.model.hears_words else None
 
     @property
     def fold_sha256(self) -> str:
@@ -112,6 +122,9 @@ class Cell:
                     f"{self.path}: was made {what} {self.experiment.name} has now; "
                     "give the experiment another name, or delete the folder to start anew"
                 )
+        for each in self.further:
+            if each.path.exists():
+                each.check()
 
 
 @dataclass(frozen=True)
@@ -121,6 +134,7 @@ class Work:
     Args:
         experiments: rows of a table.
         corpus: what they learn from.
+        further: other corpora that their models are tested on, by name; those that are not here are not tested.
         results: folder under which cells lie.
         cache: of features.
         device, precision: where and in which numbers.
@@ -134,6 +148,7 @@ class Work:
     device: torch.device
     precision: Precision
     origin: JSON
+    further: Mapping[str, Corpus] = field(default_factory=dict)
 
     @cached_property
     def cells(self) -> tuple[Cell, ...]:
@@ -145,10 +160,11 @@ class Work:
         asked = {(each.protocol, each.speaker_statistics) for each in self.experiments}
         # One object a protocol: its definition reads every file of the corpus.
         dealt = {key: protocol.create(key[0], self.corpus, transductive=key[1]).checked() for key in asked}
+        transfers: dict[str, Transfer] = {}
         return tuple(
             cell
             for experiment in self.experiments
-            for cell in self._cells(experiment, dealt[experiment.protocol, experiment.speaker_statistics])
+            for cell in self._cells(experiment, dealt[experiment.protocol, experiment.speaker_statistics], transfers)
         )
 
     @property
@@ -156,16 +172,21 @@ class Work:
         """Those that take a training."""
         return [cell for cell in self.cells if cell.experiment.average is None]
 
-    def _cells(self, experiment: Experiment, dealt: Protocol) -> Iterator[Cell]:
-        folder = self.results / dealt.id / "cells" / experiment.name
-        for seed in experiment.seeds:
-            for fold in dealt.folds:
-                words = self._words_sha256 if experiment.model.hears_words else None
-                yield Cell(experiment, dealt, fold, seed, folder / f"{fold.name}-{seed}.json", words)
+    def tested_on(self, experiment: Experiment) -> list[FurtherSettings]:
+        """The further tests of an experiment whose corpora are here."""
+        return [each for each in experiment.further if each.corpus in self.further]
 
-    @cached_property
-    def _words_sha256(self) -> str:
-        return self.corpus.transcripts_sha256()
+    def _cells(self, experiment: Experiment, dealt: Protocol, transfers: dict[str, Transfer]) -> Iterator[Cell]:
+        found = [protocol.transfer(dealt, self.further[to.corpus], to.clips) for to in self.tested_on(experiment)]
+        other = [transfers.setdefault(each.id, each) for each in found]
+        for seed in experiment.seeds:
+            for place, fold in enumerate(dealt.folds):
+                further = (self._cell(experiment, each, each.folds[place], seed) for each in other)
+                yield replace(self._cell(experiment, dealt, fold, seed), further=tuple(further))
+
+    def _cell(self, experiment: Experiment, dealt: Protocol, fold: Fold, seed: int) -> Cell:
+        folder = self.results / dealt.id / "cells" / experiment.name
+        return Cell(experiment, dealt, fold, seed, folder / f"{fold.name}-{seed}.json")
 
     def bench(self, experiment: Experiment, progress: Progress = no_progress) -> Bench:
         """What the trainings of an experiment share."""
@@ -176,6 +197,7 @@ class Work:
             device=self.device,
             precision=self.precision,
             progress=progress,
+            further=[self.further[each.corpus] for each in self.tested_on(experiment)],
         )
 
 
@@ -205,14 +227,17 @@ def finish(work: Work, *, jobs: int, progress: Progress = no_progress) -> None:
 
 def _check_protocols(work: Work) -> None:
     """See that no folder of results is another corpus's: tables of one's own all have the same ids."""
-    for dealt in {cell.protocol.id: cell.protocol for cell in work.cells}.values():
+    tested = [own for cell in work.cells for own in (cell, *cell.further)]
+    for dealt in {cell.protocol.id: cell.protocol for cell in tested}.values():
+        if isinstance(dealt, Transfer):
+            dealt.checked()
         path = work.results / dealt.id / "protocol.json"
         if not path.exists():
             continue
         stored = json.loads(path.read_text(encoding="utf-8"))
         if any(stored[key] != dealt.definition[key] for key in ("manifest_sha256", "folds_sha256")):
             raise ConfigError(
-                f"{path}: holds the results of another copy of {work.corpus.name} or of other folds; "
+                f"{path}: holds the results of another copy of {dealt.corpus.name} or of other folds; "
                 "give another folder with --results"
             )
 
@@ -224,7 +249,7 @@ def _check(work: Work) -> None:
 
 
 def _missing(work: Work) -> list[Cell]:
-    return [cell for cell in work.trained if not cell.path.exists()]
+    return [cell for cell in work.trained if not cell.is_finished]
 
 
 def _labour(work: Work, progress: Progress, *, wait: bool, until: float = math.inf) -> bool:
@@ -242,12 +267,14 @@ def _labour(work: Work, progress: Progress, *, wait: bool, until: float = math.i
             return True
         for first, *others in _alike(missing):
             with ExitStack() as claims:
-                if claims.enter_context(_claim(first.path)):
-                    mine = [first, *(cell for cell in others if claims.enter_context(_claim(cell.path)))]
+                if claims.enter_context(_claim(first)):
+                    mine = [first, *(cell for cell in others if claims.enter_context(_claim(cell)))]
                     if bench is None or bench.experiment is not first.experiment:
                         bench = work.bench(first.experiment, progress)
-                    for cell, content in zip(mine, run(bench, mine), strict=True):
-                        write_whole(cell.path, json_bytes({**content, **work.origin}))
+                    for path, content in run(bench, mine):
+                        if not path.exists():  # a test was there before further ones were asked for
+                            path.parent.mkdir(parents=True, exist_ok=True)
+                            write_whole(path, json_bytes({**content, **work.origin}))
                     break
         else:
             if not wait:
@@ -270,10 +297,10 @@ def _alike(cells: Sequence[Cell]) -> list[list[Cell]]:
 
 
 @contextmanager
-def _claim(path: Path) -> Iterator[bool]:
+def _claim(cell: Cell) -> Iterator[bool]:
     """Whether a cell is ours to make; the claim ends with the block, or with the process."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(path.with_suffix(".lock"))
+    cell.path.parent.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(cell.path.with_suffix(".lock"))
     try:
         lock.acquire(blocking=False)
     except filelock.Timeout:
@@ -281,13 +308,13 @@ def _claim(path: Path) -> Iterator[bool]:
         return
     try:
         # Somebody may have finished it, and let go, between the look and the claim.
-        yield not path.exists()
+        yield not cell.is_finished
     finally:
-        if path.exists():
+        if cell.is_finished:
             # Nobody takes a finished cell, so nobody needs to be kept from it. Of an unfinished one the file must stay:
             # who waits for it and who comes later would each lock a file of their own.
             with suppress(OSError):  # Windows keeps files that are open
-                path.with_suffix(".lock").unlink()
+                cell.path.with_suffix(".lock").unlink()
         lock.release()
 
 
@@ -372,8 +399,8 @@ def _live(work: Work, connection: Connection) -> None:
         pass
 
 
-def run(bench: Bench, cells: Sequence[Cell]) -> list[JSON]:
-    """Trainings and tests of cells that learn the same.
+def run(bench: Bench, cells: Sequence[Cell]) -> list[tuple[Path, JSON]]:
+    """Trainings and tests of cells that learn the same: what each file holds, those of further tests included.
 
     Raises:
         ProtocolError: if training or choice touched the sound of a test clip. (Statistics of a speaker's clips, which a
@@ -390,42 +417,52 @@ def run(bench: Bench, cells: Sequence[Cell]) -> list[JSON]:
         train, devs = (list(cells[0].fold.seen), [[]]) if refit else (train, devs)
     choosing = frozenset(bench.features.heard)
     contents = []
-    scoring = scores.scoring(experiment.task.name, bench.task.labels)
     trained = bench.train(experiment, train, *devs, seed=seed, progress=bench.progress)
     for cell, (model, history), second in zip(cells, trained, _second_stage(bench, cells), strict=True):
         _check_unheard(cell, choosing | history.heard, bench.corpus)
         tallies = bench.test(model, cell.fold.test)
         if second is not None:
             tallies = bench.categories.divide(tallies, *second)
-        records = [
-            {**_index(bench.corpus, row), **truth, **answer}
-            for row, truth, answer in zip(
-                cell.fold.test,
-                bench.task.truth(bench.corpus.table.iloc[list(cell.fold.test)]),
-                bench.task.answer(tallies),
-                strict=True,
-            )
-        ]
-        contents.append(
-            {
-                "fingerprint": bench.experiment.fingerprint,
-                "manifest_sha256": cell.protocol.definition["manifest_sha256"],
-                "fold_sha256": cell.fold_sha256,
-                **({} if cell.words_sha256 is None else {"words_sha256": cell.words_sha256}),
-                "fold": cell.fold.name,
-                "seed": seed,
-                "n": len(cell.fold.test),
-                "n_train": len(train),
-                "chosen": chosen,
-                "best_epoch": history.best.epoch,
-                "epochs": len(history.epochs),
-                "dev": scores.plain(history.best.dev) or None,
-                "test": scores.plain(scoring.of(pd.DataFrame(map(scoring.flat, records)))),
-                "predictions": records,
-            }
-        )
+        about = {
+            "n_train": len(train),
+            "chosen": chosen,
+            "best_epoch": history.best.epoch,
+            "epochs": len(history.epochs),
+            "dev": scores.plain(history.best.dev) or None,
+        }
+        contents.append((cell.path, _tested(cell, bench, tallies, about)))
+        for other, elsewhere in zip(cell.further, bench.further, strict=True):
+            tallies = elsewhere.test(model, other.fold.test)
+            contents.append((other.path, _tested(other, elsewhere, tallies, about)))
     seconds = round((time.perf_counter() - started) / len(cells), 1)
-    return [{**content, "seconds": seconds} for content in contents]
+    return [(path, {**content, "seconds": seconds}) for path, content in contents]
+
+
+def _tested(cell: Cell, bench: Bench, tallies: Tensor, about: JSON) -> JSON:
+    """What a cell's file holds: whose training and test it is, what is known about the training, and what was answered.
+
+    Args:
+        cell: of the training or of a further test.
+        bench: of the tested corpus.
+        tallies: of the test clips.
+        about: the training.
+    """
+    rows = list(cell.fold.test)
+    given = zip(rows, bench.task.truth(bench.corpus.table.iloc[rows]), bench.task.answer(tallies), strict=True)
+    records = [{**_index(bench.corpus, row), **truth, **answer} for row, truth, answer in given]
+    scoring = scores.scoring(bench.experiment.task.name, bench.task.labels)
+    return {
+        "fingerprint": bench.experiment.fingerprint,
+        "manifest_sha256": cell.protocol.definition["manifest_sha256"],
+        "fold_sha256": cell.fold_sha256,
+        **_words(cell),
+        "fold": cell.fold.name,
+        "seed": cell.seed,
+        "n": len(rows),
+        **about,
+        "test": scores.plain(scoring.of(pd.DataFrame(map(scoring.flat, records)))),
+        "predictions": records,
+    }
 
 
 def _second_stage(bench: Bench, cells: Sequence[Cell]) -> list[tuple[Tensor, tuple[str, ...]] | None]:
@@ -449,50 +486,51 @@ def _second_stage(bench: Bench, cells: Sequence[Cell]) -> list[tuple[Tensor, tup
 
 def _average(work: Work) -> None:
     """Make the cells of rows that average others from the cells of these."""
-    for cell in work.cells:
-        if cell.experiment.average is None or cell.path.exists():
-            continue
-        cell.path.parent.mkdir(parents=True, exist_ok=True)
-        averaged = [_of(each, cell, work).read() for each in cell.experiment.average]
-        origin = {key: "; ".join(sorted({each[key] for each in averaged if each[key]})) or None for key in work.origin}
-        write_whole(cell.path, json_bytes({**_fuse(cell, averaged, work), **origin}))
+    for cell in (each for own in work.cells if own.experiment.average for each in (own, *own.further)):
+        if not cell.path.exists():
+            cell.path.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(cell.path, json_bytes(_fuse(cell, work)))
 
 
 def _of(experiment: Experiment, cell: Cell, work: Work) -> Cell:
-    """The cell of another row with the same fold and seed.
+    """The cell of another row with the same fold, seed and test clips.
 
     Raises:
         ConfigError: if that row is not part of the work.
     """
-    for other in work.cells:
+    for other in (each for own in work.cells for each in (own, *own.further)):
         same = (other.protocol.id, other.fold.name, other.seed) == (cell.protocol.id, cell.fold.name, cell.seed)
         if same and other.experiment == experiment:
             return other
     raise ConfigError(f"{cell.experiment.name}: averages {experiment.name}, which is not among the rows to run")
 
 
-def _fuse(cell: Cell, averaged: Sequence[JSON], work: Work) -> JSON:
+def _fuse(cell: Cell, work: Work) -> JSON:
     """What the cell of an average holds: the mean of what others answered to the same clips."""
-    task = cell.experiment.task.of(work.corpus.categories, work.corpus.dimensions)
+    assert cell.experiment.average is not None
+    averaged = [_of(each, cell, work).read() for each in cell.experiment.average]
+    task = cell.experiment.task.of(cell.protocol.corpus.categories, cell.protocol.corpus.dimensions)
     scoring = scores.scoring(cell.experiment.task.name, task.labels)
     heard = [[scoring.flat(record) for record in each["predictions"]] for each in averaged]
     tallies = torch.tensor([[[flat[label] for label in task.labels] for flat in each] for each in heard]).mean(dim=0)
-    records = [
-        {**record, **answer} for record, answer in zip(averaged[0]["predictions"], task.answer(tallies), strict=True)
-    ]
+    answered = zip(averaged[0]["predictions"], task.answer(tallies), strict=True)
+    records = [{**record, **answer} for record, answer in answered]
     return {
         **averaged[0],
         "fingerprint": cell.experiment.fingerprint,
-        **({} if cell.words_sha256 is None else {"words_sha256": cell.words_sha256}),
+        **_words(cell),
         "n_train": max(each["n_train"] for each in averaged),
-        "chosen": None,
-        "best_epoch": None,
-        "epochs": None,
-        "dev": None,
+        **dict.fromkeys(("chosen", "best_epoch", "epochs", "dev")),
         "test": scores.plain(scoring.of(pd.DataFrame(map(scoring.flat, records)))),
         "predictions": records,
         "seconds": round(sum(each["seconds"] for each in averaged), 1),
+        **{key: "; ".join(sorted({each[key] for each in averaged if each[key]})) or None for key in work.origin},
     }
+
+
+def _words(cell: Cell) -> JSON:
+    """What a cell's file says of the transcripts that its model read."""
+    return {} if cell.words_sha256 is None else {"words_sha256": cell.words_sha256}
 
 
 def _check_unheard(cell: Cell, heard: frozenset[int], corpus: Corpus) -> None:

@@ -35,8 +35,11 @@ def benchmark(
     precision: Precision = "auto",
     jobs: int | None = None,
     progress: Progress = no_progress,
+    further: Sequence[Corpus] = (),
 ) -> list[Path]:
     """Train and test every row, fold and seed that is not there yet; the paths of the results files, a row each.
+
+    Where a row is to be tested on further corpora that are given, their results files follow, a row and corpus each.
 
     Args:
         experiments: the rows, with their protocols.
@@ -47,6 +50,7 @@ def benchmark(
         precision: in which numbers.
         jobs: cells at once, each in a process of one core; None: as many as there are cores, or one on other devices.
         progress: told of finished cells.
+        further: other corpora that rows ask to be tested on.
 
     Raises:
         ConfigError: if the cells that are there were made with other settings or from another copy of the corpus.
@@ -54,8 +58,10 @@ def benchmark(
         AudioError: if a clip cannot be heard.
     """
     origin = {"commit": commit(), "machine": machine(device, precision)}
-    work = Work(tuple(experiments), corpus, results, cache, device, precision, origin)
-    rows = [[cell for cell in work.cells if cell.experiment is experiment] for experiment in work.experiments]
+    others = {other.name: other for other in further}
+    work = Work(tuple(experiments), corpus, results, cache, device, precision, origin, others)
+    own = [[cell for cell in work.cells if cell.experiment is experiment] for experiment in work.experiments]
+    rows = [*own, *(list(row) for cells in own for row in zip(*(cell.further for cell in cells), strict=True))]
     try:
         finish(work, jobs=jobs or (cores() if device.type == "cpu" else 1), progress=progress)
     except AffettoError:  # one row's fault does not keep the others' numbers back
@@ -78,25 +84,27 @@ def _is_done(row: Sequence[Cell]) -> bool:
 def _write_results(cells: Sequence[Cell], work: Work) -> Path:
     """The results file of one row, and what lies beside it."""
     experiment, protocol = cells[0].experiment, cells[0].protocol
+    corpus, learned_from = protocol.corpus, protocol.definition.get("learned_from")
     finished = [cell.read() for cell in cells]
-    task = experiment.task.of(work.corpus.categories, work.corpus.dimensions)
+    task = experiment.task.of(corpus.categories, corpus.dimensions)
     scoring = scores.scoring(experiment.task.name, task.labels)
-    table = predictions_table(finished, scoring, work.corpus)
+    table = predictions_table(finished, scoring, corpus)
     definition = protocol.definition
     folder = work.results / protocol.id
     path = folder / f"{experiment.name}.json"
     results: JSON = {
         "protocol": protocol.id,
-        "corpus": work.corpus.name,
+        "corpus": corpus.name,
+        **({"learned_from": learned_from} if learned_from else {}),
         "manifest_sha256": definition["manifest_sha256"],
         "folds_sha256": definition["folds_sha256"],
         "model": experiment.name,
         "task": experiment.task.name,
         "labels": list(task.labels),
         **({"scales": {name: list(scale) for name, scale in task.scales.items()}} if task.scales else {}),
-        **({} if cells[0].words_sha256 is None else _words(work.corpus, cells[0].words_sha256)),
+        **({} if cells[0].words_sha256 is None else _words(corpus, cells[0].words_sha256)),
         "transductive": protocol.transductive,
-        "simulated": work.corpus.info.simulated,
+        "simulated": corpus.info.simulated or work.corpus.info.simulated,
         "shipped": experiment.shipped,
         "trained_on": "train+dev" if experiment.refit and any(fold.dev for fold in protocol.folds) else "train",
         "tuned_on": None if experiment.tuned_on is None else list(experiment.tuned_on),

@@ -62,6 +62,14 @@ class SecondStageSettings(Settings):
     labels: tuple[str, ...] = Field(min_length=2)
 
 
+class FurtherSettings(Settings):
+    """Another corpus that the trained models are tested on as well (the second paper, section 4.2)."""
+
+    corpus: str
+    clips: str = "all"
+    """"all", or a protocol of that corpus, whose test clips are taken."""
+
+
 class FinalSettings(Settings):
     """How `affetto train` makes one checkpoint, for use rather than for a number."""
 
@@ -87,6 +95,9 @@ class Experiment(Settings):
     """Rows of the same file, by id, whose answers are averaged (late fusion); nothing is trained, and `model` follows
     from theirs."""
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
+    further: tuple[FurtherSettings, ...] = ()
+    """Corpora that every trained model is tested on as well, each a results file of its own. Ratings are answered on
+    the tested corpus's scale."""
     speaker_statistics: bool = False
     """Whether features are standardised with all of a speaker's own unlabelled clips. Test speakers' statistics are
     used then: the protocol's id says "transductive"."""
@@ -110,6 +121,8 @@ class Experiment(Settings):
             raise ValueError("settings are chosen for one model; with second_stage there are two")
         if self.second_stage is not None and self.task.name != "categories":
             raise ValueError(f"second_stage divides categories; the task is {self.task.name}")
+        if self.further and self.second_stage is not None:
+            raise ValueError("further tests are of one model; with second_stage there are two")
         if self.choose is not None and self.choose.by not in (*self.task.scores, "loss"):
             expected = ", ".join((*self.task.scores, "loss"))
             raise ValueError(f"choose.by: {self.task.name} have no '{self.choose.by}'; expected one of {expected}")
@@ -279,7 +292,7 @@ def _read_one(content: JSON, *, source: str) -> Experiment:
     return experiment
 
 
-_NOT_IN_NUMBERS = ("name", "seeds", "shipped", "final", "tuned_on")
+_NOT_IN_NUMBERS = ("name", "seeds", "shipped", "final", "tuned_on", "further")
 
 
 def _stated(settings: Settings) -> JSON:

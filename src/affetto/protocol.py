@@ -3,6 +3,8 @@
 Two numbers may be compared when their ids, their corpus's manifest and their classes agree. A rule deals out clips by
 what they are called (file and times), never by where they stand in a table or by a library's random numbers, so that a
 protocol is the same on every machine and with every release.
+
+A `Transfer` is a protocol whose models are tested on another corpus than they learned from.
 """
 
 import hashlib
@@ -126,7 +128,7 @@ class Protocol:
         Raises:
             CorpusError: if an audio file is missing, so that the corpus has no manifest.
         """
-        speakers, keys, rated = self.corpus.table["speaker"], row_keys(self.corpus.table), self.corpus.dimensions
+        speakers, keys = self.corpus.table["speaker"], row_keys(self.corpus.table)
         folds = [
             {
                 "fold": fold.name,
@@ -144,22 +146,124 @@ class Protocol:
             for fold in self.folds
         ]
         return {
-            "id": self.id,
-            "corpus": self.corpus.name,
-            "manifest_sha256": self.corpus.manifest_sha256(),
-            "utterances": len(self.corpus),
-            "speakers": list(self.corpus.speakers),
-            "classes": list(self.corpus.categories),
-            **({"dimensions": {name: list(scale) for name, scale in rated.items()}} if rated else {}),
-            "rule": self.rule,
-            "dev_rule": self.dev_rule,
-            "shares": list(self.shares),
-            "transductive": self.transductive,
-            "metrics": [*(METRICS if self.corpus.categories else ()), *(RATING_METRICS if rated else ())],
-            "aggregation": AGGREGATION,
+            **_about(self),
             "folds_sha256": _digest(f"{fold['fold']} {fold['sha256']}" for fold in folds),
             "folds": folds,
         }
+
+
+def _about(protocol: Protocol) -> dict[str, Any]:
+    """What a protocol's definition says of it as a whole, and of the corpus that is tested."""
+    corpus, rated = protocol.corpus, protocol.corpus.dimensions
+    return {
+        "id": protocol.id,
+        "corpus": corpus.name,
+        "manifest_sha256": corpus.manifest_sha256(),
+        "utterances": len(corpus),
+        "speakers": list(corpus.speakers),
+        "classes": list(corpus.categories),
+        **({"dimensions": {name: list(scale) for name, scale in rated.items()}} if rated else {}),
+        "rule": protocol.rule,
+        "dev_rule": protocol.dev_rule,
+        "shares": list(protocol.shares),
+        "transductive": protocol.transductive,
+        "metrics": [*(METRICS if corpus.categories else ()), *(RATING_METRICS if rated else ())],
+        "aggregation": AGGREGATION,
+    }
+
+
+@dataclass(frozen=True)
+class Transfer(Protocol):
+    """The models of one protocol tested on clips of another corpus (the second paper, section 4.2).
+
+    Train and dev of its folds are rows of the corpus that was learned from, test is rows of `corpus`. Every fold's
+    model is tested on the same clips, so that the mean over folds is over models.
+
+    Args:
+        trained: the protocol whose models these are.
+        clips: which of the other corpus are tested: `all`, or the test clips of one of its protocols, by its name.
+    """
+
+    trained: Protocol = field(kw_only=True, repr=False)
+    clips: str = field(kw_only=True)
+
+    def checked(self) -> "Transfer":
+        """The transfer itself, if no tested file is one that was learned from.
+
+        Raises:
+            ProtocolError: if a file of both corpora has the same bytes.
+        """
+        files = self.corpus.table.index.get_level_values("file")
+        tested = {files[row] for fold in self.folds for row in fold.test}
+        hashes, learned = self.corpus.file_hashes(), set(self.trained.corpus.file_hashes().values())
+        if common := sorted(file for file in tested if hashes[file] in learned):
+            raise ProtocolError(
+                f"{self.id}: {common[0]} and {len(common) - 1} other files are in {self.trained.corpus.name}, too"
+            )
+        return self
+
+    @cached_property
+    def definition(self) -> dict[str, Any]:
+        """As a protocol's, of the tested corpus, with what was learned from.
+
+        Raises:
+            CorpusError: if an audio file is missing.
+        """
+        theirs, keys = self.trained.definition, row_keys(self.corpus.table)
+        speakers = self.corpus.table["speaker"]
+        folds = [
+            {
+                **{key: trained[key] for key in ("fold", "train", "dev")},
+                "test": len(fold.test),
+                "dev_speakers": [],
+                "test_speakers": sorted(speakers.iloc[list(fold.test)].dropna().unique()),
+                "sha256": _digest(
+                    [f"trained {trained['sha256']}", *(f"test {key}" for key in sorted(keys[row] for row in fold.test))]
+                ),
+            }
+            for fold, trained in zip(self.folds, theirs["folds"], strict=True)
+        ]
+        learned = {key: theirs[key] for key in ("corpus", "manifest_sha256", "folds_sha256")}
+        return {
+            **_about(self),
+            "learned_from": {"protocol": theirs["id"], **learned},
+            "clips": self.clips,
+            "folds_sha256": _digest(f"{fold['fold']} {fold['sha256']}" for fold in folds),
+            "folds": folds,
+        }
+
+
+def transfer(trained: Protocol, corpus: Corpus, clips: str = "all") -> Transfer:
+    """The models of a protocol tested on another corpus.
+
+    Args:
+        trained: whose models.
+        corpus: the other corpus.
+        clips: `all`, or a protocol of that corpus, whose test clips are taken, of all its folds together.
+
+    Raises:
+        ProtocolError: if the corpus does not allow that protocol.
+    """
+    stem = f"{corpus.name}-all" if clips == "all" else create(clips, corpus).id
+    rows = tested(corpus, clips)
+    return Transfer(
+        f"{trained.id}-on-{stem}",
+        corpus,
+        tuple(replace(fold, test=rows) for fold in trained.folds),
+        rule=f"models of {trained.id} tested on {corpus.name}: "
+        + ("all its clips" if clips == "all" else f"the test clips of {stem}"),
+        dev_rule=f"as in {trained.id}",
+        transductive=trained.transductive,
+        trained=trained,
+        clips=clips,
+    )
+
+
+def tested(corpus: Corpus, clips: str) -> tuple[int, ...]:
+    """The rows of a corpus that models of others are tested on, as `transfer` takes them."""
+    if clips == "all":
+        return tuple(range(len(corpus)))
+    return tuple(sorted({row for fold in create(clips, corpus).folds for row in fold.test}))
 
 
 Rule = Callable[[Corpus], Protocol]

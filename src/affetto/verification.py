@@ -34,6 +34,7 @@ SUMMARY = ("folds", "fold_mean", "fold_mean_by_seed", "deviation", "pooled", "by
 """What `scores.summarise` computes and a results file repeats."""
 SHAPE = {"protocol": str, "task": str, "labels": list, "folds": list, "seeds": list, "fingerprint": str}
 """What makes a JSON a results file."""
+SAYS = "the corpus says"
 PROTOCOL = "protocol.json"
 """What the protocol beside the results is called."""
 
@@ -225,11 +226,16 @@ def _settings(results: JSON, comparer: _Comparer) -> Experiment | None:
     if not isinstance(config, dict):
         comparer.fault("config", "the settings are missing")
         return None
-    for key in ("corpus", "seeds", "shipped", "tuned_on"):
+    for key in ("seeds", "shipped", "tuned_on"):
         comparer.same(results.get(key), config.get(key), key, "its config says")
+    elsewhere = results.get("learned_from")
+    learned = elsewhere.get("corpus") if isinstance(elsewhere, dict) else results.get("corpus")
+    comparer.same(learned, config.get("corpus"), "learned_from.corpus" if elsewhere else "corpus", "its config says")
     comparer.same(results.get("model"), config.get("name"), "model", "its config says")
     task = config.get("task")
     comparer.same(results["task"], task.get("name") if isinstance(task, dict) else task, "task", "its config says")
+    if isinstance(task, dict) and "names" in task:
+        comparer.same(results["labels"], task["names"], "labels", "its config says")
     try:
         stated = experiment.from_config(config, source="config")
     except ConfigError as error:
@@ -363,6 +369,7 @@ def _protocol(
         ("manifest_sha256", "manifest_sha256"),
         ("folds_sha256", "folds_sha256"),
         ("transductive", "transductive"),
+        ("learned_from", "learned_from"),
     ):
         comparer.same(results.get(key), definition.get(theirs), key, f"{PROTOCOL} says")
     if results["task"] == "categories":
@@ -472,6 +479,9 @@ def _corpus(corpus: Corpus, definition: JSON, results: JSON, table: pd.DataFrame
                 comparer.fault("corpus", "and others")
                 break
             comparer.fault("corpus", what)
+    if "learned_from" in definition:
+        _elsewhere(corpus, definition, names, keys, table, comparer)
+        return
     config = results.get("config")
     name = config.get("protocol") if isinstance(config, dict) else None
     try:
@@ -481,8 +491,8 @@ def _corpus(corpus: Corpus, definition: JSON, results: JSON, table: pd.DataFrame
         comparer.fault("corpus", str(error))
         return
     for key in ("manifest_sha256", "folds_sha256"):
-        comparer.same(results.get(key), now[key], key, "the corpus says")
-    comparer.same(definition, now, PROTOCOL, "the corpus says")
+        comparer.same(results.get(key), now[key], key, SAYS)
+    comparer.same(definition, now, PROTOCOL, SAYS)
     if table is not None:
         planned = {fold.name: {names[row] for row in fold.test} for fold in dealt.folds}
         for seed in results["seeds"]:
@@ -490,6 +500,35 @@ def _corpus(corpus: Corpus, definition: JSON, results: JSON, table: pd.DataFrame
                 here = ((table["fold"] == fold) & (table["seed"] == seed)).tolist()
                 tested = {key for key, yes in zip(keys, here, strict=True) if yes}
                 comparer.true(tested == clips, "corpus", f"fold {fold}, seed {seed} tests other clips than planned")
+
+
+def _elsewhere(
+    corpus: Corpus,
+    definition: JSON,
+    names: list[str],
+    keys: list[str],
+    table: pd.DataFrame | None,
+    comparer: _Comparer,
+) -> None:
+    """The tested clips of models that learned from another corpus, against the tested one.
+
+    Args:
+        corpus: the tested one.
+        definition: of the transfer.
+        names: what the corpus's clips are called.
+        keys: what the clips of the predictions are called.
+        table: of predictions.
+        comparer: of what differs.
+    """
+    comparer.same(definition.get("manifest_sha256"), corpus.manifest_sha256(), f"{PROTOCOL}.manifest_sha256", SAYS)
+    try:
+        tested = {names[row] for row in protocol.tested(corpus, str(definition.get("clips")))}
+    except (ProtocolError, CorpusError) as error:
+        comparer.fault("corpus", str(error))
+        return
+    if table is not None:
+        for (seed, fold), part in pd.Series(keys).groupby([table["seed"].to_numpy(), table["fold"].to_numpy()]):
+            comparer.true(set(part) == tested, "corpus", f"fold {fold}, seed {seed} tests other clips than planned")
 
 
 def _contradictions(keys: list[str], known: dict[str, Any], table: pd.DataFrame) -> Iterator[str]:

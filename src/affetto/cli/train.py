@@ -17,14 +17,17 @@ from affetto.cli.console import (
     SetOption,
     TranscriptsOption,
     err,
+    note,
     note_silence,
     out,
     precision_of,
     progress_bars,
     with_transcripts,
 )
+from affetto.errors import ConfigError
 
 if TYPE_CHECKING:
+    from affetto.corpora import Corpus
     from affetto.report.sections import Row
 
 app = typer.Typer()
@@ -103,10 +106,18 @@ def benchmark(
     corpus: CorpusOption,
     results: Annotated[Path, typer.Option("--results", help="Folder of results.")] = Path("results"),
     set_: SetOption = None,
+    further: Annotated[
+        list[str] | None,
+        typer.Option("--further", help="NAME=PATH of a corpus to test on as well.", show_default=False),
+    ] = None,
     jobs: Annotated[
         int | None, typer.Option("--jobs", "-j", min=1, help="Trainings at once; default: cores.", show_default=False)
     ] = None,
     transcripts: TranscriptsOption = None,
+    further_transcripts: Annotated[
+        list[str] | None,
+        typer.Option("--further-transcripts", help="NAME=FILE, as --transcripts, for --further.", show_default=False),
+    ] = None,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
     cache: CacheOption = None,
@@ -114,7 +125,8 @@ def benchmark(
     """Train and test every row, fold and seed of an experiment, and write a results file a row.
 
     Finished trainings are kept: an interrupted run goes on with the next, and several commands on the same folder of
-    results, on one machine or on many, share the work.
+    results, on one machine or on many, share the work. Corpora that an experiment is to be tested on as well are named
+    with --further; without them these tests are left out, and asking for them later trains anew.
     """
     from affetto import corpora, evaluation
     from affetto import experiment as experiments
@@ -124,8 +136,10 @@ def benchmark(
 
     rows = experiments.read(experiment, tuple(set_ or ()))
     data = with_transcripts(corpora.read(rows[0].corpus, corpus), transcripts)
+    others = _corpora(further or [], {each.corpus for row in rows for each in row.further}, further_transcripts or [])
     if any(row.model.hears_words for row in rows):
-        note_silence(data)
+        for each in (data, *others):
+            note_silence(each)
     with progress_bars() as progress:
         paths = evaluation.benchmark(
             rows,
@@ -136,12 +150,36 @@ def benchmark(
             precision=precision_of(precision),
             jobs=jobs,
             progress=progress,
+            further=others,
         )
     for task in ("categories", "dimensions"):
         made = [read(path) for path in paths]
         _show_scores([row for row in made if row.results["task"] == task])
     for path in paths:
         err.print(f"results: {path}", markup=False, highlight=False)
+
+
+def _corpora(named: list[str], asked: set[str], tables: list[str]) -> list["Corpus"]:
+    """The corpora to test on as well, and a note on those that are asked for and not there.
+
+    Raises:
+        ConfigError: if one is not written as NAME=PATH, or no row asks for it; or a table of transcripts is of none.
+    """
+    from affetto import corpora
+
+    found = []
+    words = dict(text.partition("=")[::2] for text in tables)
+    if strange := set(words) - {text.partition("=")[0] for text in named}:
+        raise ConfigError(f"--further-transcripts {min(strange)}: expected NAME=FILE of a corpus in --further")
+    for text in named:
+        name, equals, path = text.partition("=")
+        if not equals or name not in asked:
+            expected = f"one of {', '.join(sorted(asked))}, as NAME=PATH" if asked else "none, as no row asks for any"
+            raise ConfigError(f"--further {text}: expected {expected}")
+        found.append(with_transcripts(corpora.read(name, Path(path)), Path(words[name]) if name in words else None))
+    for name in sorted(asked - {corpus.name for corpus in found}):
+        note(f"not tested on {name}: say where it is with --further {name}=PATH")
+    return found
 
 
 def _told(row: "Row") -> tuple[str, ...]:

@@ -72,7 +72,10 @@ def place(section: Section) -> str:
 def question(section: Section) -> str:
     """What a number of a section says, in a few words."""
     shares = section.definition.get("shares")
-    if section.leak:
+    learned = section.learned_from
+    if learned:
+        words = f"another corpus than the {learned['corpus']} of training"
+    elif section.leak:
         words = f"leakage bill: train shares {RULES[section.leak[1]]} with test"
     elif shares is None:
         words = "other folds or recordings than its protocol.json has"
@@ -97,8 +100,10 @@ def tries(section: Section) -> str:
 
 def training(row: Row, section: Section) -> str:
     """How much a row learned from: speakers if test has others, clips otherwise."""
-    definition = section.definition
+    definition, learned = section.definition, section.learned_from
     folds, everyone = definition.get("folds", []), definition.get("speakers", [])
+    if learned:
+        return str(learned["corpus"])
     if "speaker" in definition.get("shares", []) or not everyone or not folds:
         return _trained_clips(row) or splits(row.trained_on)
     splits_held = ("test", "dev") if row.trained_on == "train" else ("test",)

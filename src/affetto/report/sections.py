@@ -165,6 +165,12 @@ class Section:
         return (match["corpus"], match["leak"]) if match else None
 
     @property
+    def learned_from(self) -> JSON | None:
+        """The protocol that models of another corpus were trained under; None if they were tested on their own."""
+        learned: JSON | None = self.results.get("learned_from")
+        return learned
+
+    @property
     def scoring(self) -> Scoring:
         """How answers are scored."""
         return self.rows[0].scoring
@@ -354,6 +360,7 @@ def _order(section: Section) -> tuple[Any, ...]:
         section.results["simulated"],
         leak is not None,
         section.results["corpus"],
+        section.learned_from is not None,
         LEAKS.index(leak[1]) if leak else 0,
         "speaker" in section.definition.get("shares", []),
         section.results["transductive"],
