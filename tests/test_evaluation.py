@@ -3,11 +3,13 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
+import yaml
 
-from affetto import changes, corpora, evaluation, protocol, runs, verification
+from affetto import changes, corpora, evaluation, experiment, protocol, runs, verification
 from affetto.bench import Bench
 from affetto.cache import FeatureCache
 from affetto.changes import Line
@@ -448,6 +450,41 @@ def scaled(rated: Path) -> corpora.Corpus:
     read = corpora.read("table", rated)
     scales = dict.fromkeys(("valence", "arousal", "dominance"), (1.0, 5.0))
     return corpora.Corpus(replace(read.info, dimensions=scales), read.root, read.table)
+
+
+def test_an_average_of_ratings_is_tested_wherever_its_rows_are(
+    tiny_probe, tiny_bert, cache, rated, elsewhere, tmp_path
+):
+    content = {
+        "corpus": "table",
+        "protocol": "speaker-4fold",
+        "task": "dimensions",
+        "training": {"epochs": 1, "learning_rate": 0.05},
+        "further": [{"corpus": "elsewhere"}],
+        "rows": {
+            "both": {"average": ["voice", "words"]},
+            "voice": {"model": tiny_probe},
+            "words": {"model": {"name": "bert", "encoder": tiny_bert}},
+        },
+    }
+    (tmp_path / "table.yaml").write_text(yaml.safe_dump(content))
+    rows = experiment.read(tmp_path / "table.yaml")
+    homes = [
+        corpora.Corpus(each.info, each.root, each.table.assign(transcript=each.table["speaker"]))
+        for each in (scaled(rated), elsewhere)
+    ]
+    arguments = {"cache": cache, "device": CPU, "precision": "fp32", "jobs": 1, "further": homes[1:]}
+    paths = evaluation.benchmark(rows, homes[0], results=tmp_path / "results", **arguments)
+    assert [path.stem for path in paths] == ["both", "voice", "words"] * 2
+    for both, voice, words in (paths[:3], paths[3:]):
+        tables = [pd.read_csv(path.with_suffix(".csv")) for path in (both, voice, words)]
+        for name in ("valence", "arousal", "dominance"):
+            mean, one, other = (table[name] for table in tables)
+            np.testing.assert_allclose(mean, (one + other) / 2, atol=1.1e-5)
+            assert (tables[0][f"{name}_truth"] == tables[1][f"{name}_truth"]).all()
+        assert verification.verify(both).faults == ()
+    hashes = [json.loads(path.read_text())["words"]["sha256"] for path in (paths[0], paths[3])]
+    assert hashes == [each.transcripts_sha256 for each in homes]
 
 
 def test_models_are_tested_on_another_corpus_as_well(settings, cache, rated, elsewhere, tmp_path):

@@ -80,7 +80,8 @@ SMALL = {
     "speech_bert frozen": {**TINY_TRANSFORMER, "encoder": {**TINY_BERT, "trainable": False}},
     "speech_bert small": {**TINY_TRANSFORMER, "encoder": TINY_BERT},
 }
-VARIANTS = {**{name: {"name": name} for name in models.names()}, **SMALL}
+# At its default, late fusion is two of the others side by side, and larger than either.
+VARIANTS = {**{name: {"name": name} for name in models.names() if name != "late_fusion"}, **SMALL}
 every_variant = pytest.mark.parametrize("variant", VARIANTS)
 
 

@@ -72,7 +72,7 @@ def test_a_table_replaces_a_corpuss_own_words_wholly(spoken, write):
     corpus = corpora.read("table", spoken)
     joined, _ = join(corpus, write("file,transcript", "ann_anger_0.wav,new"))
     assert joined.transcripts == ("new", *(None,) * 95)
-    assert joined.transcripts_sha256() != corpus.transcripts_sha256()
+    assert joined.transcripts_sha256 != corpus.transcripts_sha256
 
 
 @pytest.mark.parametrize(
@@ -102,11 +102,11 @@ def test_words_come_from_the_column_transcript_or_else_text(toy_tree):
 
 def test_the_hash_of_transcripts_knows_words_and_places_and_no_order(spoken):
     corpus = corpora.read("table", spoken)
-    known = corpus.transcripts_sha256()
+    known = corpus.transcripts_sha256
     turned = corpora.Corpus(corpus.info, corpus.root, corpus.table[::-1])
-    assert turned.transcripts_sha256() == known
+    assert turned.transcripts_sha256 == known
     swapped = corpus.table.assign(transcript=list(corpus.table.transcript[::-1]))
-    assert corpora.Corpus(corpus.info, corpus.root, swapped).transcripts_sha256() != known
+    assert corpora.Corpus(corpus.info, corpus.root, swapped).transcripts_sha256 != known
 
 
 def test_a_recording_is_found_by_its_path_from_anywhere(write, tmp_path, monkeypatch):

@@ -63,7 +63,6 @@ class Cell:
         fold: of them.
         seed: of the training.
         path: of its file.
-        words_sha256: hash of the corpus's transcripts; None where the model hears no words.
         further: the same training tested on other corpora; it is not finished without them.
     """
 
@@ -72,13 +71,17 @@ class Cell:
     fold: Fold
     seed: int
     path: Path
-    words_sha256: str | None = None
     further: tuple["Cell", ...] = ()
 
     @property
     def is_finished(self) -> bool:
         """Whether its file is there, and those of its further tests."""
         return self.path.exists() and all(each.is_finished for each in self.further)
+
+    @property
+    def words_sha256(self) -> str | None:
+        """Hash of the transcripts that the model is tested on; None where it hears no words."""
+        return self.protocol.corpus.transcripts_sha256 if self.experiment.model.hears_words else None
 
     @property
     def fold_sha256(self) -> str:
@@ -183,13 +186,7 @@ class Work:
 
     def _cell(self, experiment: Experiment, dealt: Protocol, fold: Fold, seed: int) -> Cell:
         folder = self.results / dealt.id / "cells" / experiment.name
-        words = self._words_sha256[dealt.corpus.name] if experiment.model.hears_words else None
-        return Cell(experiment, dealt, fold, seed, folder / f"{fold.name}-{seed}.json", words)
-
-    @cached_property
-    def _words_sha256(self) -> dict[str, str]:
-        """Hash of each corpus's transcripts."""
-        return {corpus.name: corpus.transcripts_sha256() for corpus in (self.corpus, *self.further.values())}
+        return Cell(experiment, dealt, fold, seed, folder / f"{fold.name}-{seed}.json")
 
     def bench(self, experiment: Experiment, progress: Progress = no_progress) -> Bench:
         """What the trainings of an experiment share."""
@@ -230,7 +227,8 @@ def finish(work: Work, *, jobs: int, progress: Progress = no_progress) -> None:
 
 def _check_protocols(work: Work) -> None:
     """See that no folder of results is another corpus's: tables of one's own all have the same ids."""
-    for dealt in {cell.protocol.id: cell.protocol for cell in _tests(work)}.values():
+    tested = [own for cell in work.cells for own in (cell, *cell.further)]
+    for dealt in {cell.protocol.id: cell.protocol for cell in tested}.values():
         if isinstance(dealt, Transfer):
             dealt.checked()
         path = work.results / dealt.id / "protocol.json"
@@ -242,11 +240,6 @@ def _check_protocols(work: Work) -> None:
                 f"{path}: holds the results of another copy of {dealt.corpus.name} or of other folds; "
                 "give another folder with --results"
             )
-
-
-def _tests(work: Work) -> list[Cell]:
-    """All cells, and those of further corpora."""
-    return [own for cell in work.cells for own in (cell, *cell.further)]
 
 
 def _check(work: Work) -> None:
@@ -462,7 +455,7 @@ def _tested(cell: Cell, bench: Bench, tallies: Tensor, about: JSON) -> JSON:
         "fingerprint": bench.experiment.fingerprint,
         "manifest_sha256": cell.protocol.definition["manifest_sha256"],
         "fold_sha256": cell.fold_sha256,
-        **({} if cell.words_sha256 is None else {"words_sha256": cell.words_sha256}),
+        **_words(cell),
         "fold": cell.fold.name,
         "seed": cell.seed,
         "n": len(rows),
@@ -493,50 +486,51 @@ def _second_stage(bench: Bench, cells: Sequence[Cell]) -> list[tuple[Tensor, tup
 
 def _average(work: Work) -> None:
     """Make the cells of rows that average others from the cells of these."""
-    for cell in _tests(work):
-        if cell.experiment.average is None or cell.path.exists():
-            continue
-        cell.path.parent.mkdir(parents=True, exist_ok=True)
-        averaged = [_of(each, cell, work).read() for each in cell.experiment.average]
-        origin = {key: "; ".join(sorted({each[key] for each in averaged if each[key]})) or None for key in work.origin}
-        write_whole(cell.path, json_bytes({**_fuse(cell, averaged, work), **origin}))
+    for cell in (each for own in work.cells if own.experiment.average for each in (own, *own.further)):
+        if not cell.path.exists():
+            cell.path.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(cell.path, json_bytes(_fuse(cell, work)))
 
 
 def _of(experiment: Experiment, cell: Cell, work: Work) -> Cell:
-    """The cell of another row with the same fold and seed.
+    """The cell of another row with the same fold, seed and test clips.
 
     Raises:
         ConfigError: if that row is not part of the work.
     """
-    for other in _tests(work):
+    for other in (each for own in work.cells for each in (own, *own.further)):
         same = (other.protocol.id, other.fold.name, other.seed) == (cell.protocol.id, cell.fold.name, cell.seed)
         if same and other.experiment == experiment:
             return other
     raise ConfigError(f"{cell.experiment.name}: averages {experiment.name}, which is not among the rows to run")
 
 
-def _fuse(cell: Cell, averaged: Sequence[JSON], work: Work) -> JSON:
+def _fuse(cell: Cell, work: Work) -> JSON:
     """What the cell of an average holds: the mean of what others answered to the same clips."""
-    task = cell.experiment.task.of(work.corpus.categories, work.corpus.dimensions)
+    assert cell.experiment.average is not None
+    averaged = [_of(each, cell, work).read() for each in cell.experiment.average]
+    task = cell.experiment.task.of(cell.protocol.corpus.categories, cell.protocol.corpus.dimensions)
     scoring = scores.scoring(cell.experiment.task.name, task.labels)
     heard = [[scoring.flat(record) for record in each["predictions"]] for each in averaged]
     tallies = torch.tensor([[[flat[label] for label in task.labels] for flat in each] for each in heard]).mean(dim=0)
-    records = [
-        {**record, **answer} for record, answer in zip(averaged[0]["predictions"], task.answer(tallies), strict=True)
-    ]
+    answered = zip(averaged[0]["predictions"], task.answer(tallies), strict=True)
+    records = [{**record, **answer} for record, answer in answered]
     return {
         **averaged[0],
         "fingerprint": cell.experiment.fingerprint,
-        **({} if cell.words_sha256 is None else {"words_sha256": cell.words_sha256}),
+        **_words(cell),
         "n_train": max(each["n_train"] for each in averaged),
-        "chosen": None,
-        "best_epoch": None,
-        "epochs": None,
-        "dev": None,
+        **dict.fromkeys(("chosen", "best_epoch", "epochs", "dev")),
         "test": scores.plain(scoring.of(pd.DataFrame(map(scoring.flat, records)))),
         "predictions": records,
         "seconds": round(sum(each["seconds"] for each in averaged), 1),
+        **{key: "; ".join(sorted({each[key] for each in averaged if each[key]})) or None for key in work.origin},
     }
+
+
+def _words(cell: Cell) -> JSON:
+    """What a cell's file says of the transcripts that its model read."""
+    return {} if cell.words_sha256 is None else {"words_sha256": cell.words_sha256}
 
 
 def _check_unheard(cell: Cell, heard: frozenset[int], corpus: Corpus) -> None:

@@ -1,7 +1,7 @@
 """The errors that a user can meet, as a tree.
 
     AffettoError
-    |-- AudioError        a recording that cannot be heard: missing, not audio, truncated, empty, silent, ...
+    |-- AudioError        a recording that cannot be heard: missing, not audio, silent, without its words, ...
     |-- CorpusError       a folder or table that is not the corpus that it was said to be
     |-- ProtocolError     a split that cannot be made from this corpus
     |-- ConfigError       a setting that does not exist or has a wrong value

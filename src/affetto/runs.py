@@ -71,7 +71,7 @@ def train(
         return _fuse(experiment, parts, folder / "checkpoint", expected)
     rows = _rows(corpus, experiment)
     manifest = corpus.manifest_sha256()
-    words = {"words_sha256": corpus.transcripts_sha256()} if experiment.model.hears_words else {}
+    words = {"words_sha256": corpus.transcripts_sha256} if experiment.model.hears_words else {}
     origin = {"manifest_sha256": manifest, "bf16": use_bf16(device, precision), **words}
     claim = {
         folder / "settings.yaml": yaml.safe_dump(experiment.config, sort_keys=False),

@@ -114,6 +114,10 @@ def benchmark(
         int | None, typer.Option("--jobs", "-j", min=1, help="Trainings at once; default: cores.", show_default=False)
     ] = None,
     transcripts: TranscriptsOption = None,
+    further_transcripts: Annotated[
+        list[str] | None,
+        typer.Option("--further-transcripts", help="NAME=FILE, as --transcripts, for --further.", show_default=False),
+    ] = None,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
     cache: CacheOption = None,
@@ -132,7 +136,7 @@ def benchmark(
 
     rows = experiments.read(experiment, tuple(set_ or ()))
     data = with_transcripts(corpora.read(rows[0].corpus, corpus), transcripts)
-    others = _corpora(further or [], {each.corpus for row in rows for each in row.further})
+    others = _corpora(further or [], {each.corpus for row in rows for each in row.further}, further_transcripts or [])
     if any(row.model.hears_words for row in rows):
         for each in (data, *others):
             note_silence(each)
@@ -155,21 +159,24 @@ def benchmark(
         err.print(f"results: {path}", markup=False, highlight=False)
 
 
-def _corpora(named: list[str], asked: set[str]) -> list["Corpus"]:
+def _corpora(named: list[str], asked: set[str], tables: list[str]) -> list["Corpus"]:
     """The corpora to test on as well, and a note on those that are asked for and not there.
 
     Raises:
-        ConfigError: if one is not written as NAME=PATH, or no row asks for it.
+        ConfigError: if one is not written as NAME=PATH, or no row asks for it; or a table of transcripts is of none.
     """
     from affetto import corpora
 
     found = []
+    words = dict(text.partition("=")[::2] for text in tables)
+    if strange := set(words) - {text.partition("=")[0] for text in named}:
+        raise ConfigError(f"--further-transcripts {min(strange)}: expected NAME=FILE of a corpus in --further")
     for text in named:
         name, equals, path = text.partition("=")
         if not equals or name not in asked:
             expected = f"one of {', '.join(sorted(asked))}, as NAME=PATH" if asked else "none, as no row asks for any"
             raise ConfigError(f"--further {text}: expected {expected}")
-        found.append(corpora.read(name, Path(path)))
+        found.append(with_transcripts(corpora.read(name, Path(path)), Path(words[name]) if name in words else None))
     for name in sorted(asked - {corpus.name for corpus in found}):
         note(f"not tested on {name}: say where it is with --further {name}=PATH")
     return found

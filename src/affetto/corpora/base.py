@@ -156,6 +156,7 @@ class Corpus:
                 "give a table of them with --transcripts (`affetto transcribe` makes one)"
             )
 
+    @cached_property
     def transcripts_sha256(self) -> str:
         """SHA-256 over all utterances' names, times and transcripts, in order of name."""
         digest = hashlib.sha256()

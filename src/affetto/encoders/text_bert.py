@@ -205,11 +205,10 @@ def average(states: Padded, *, special_tokens: bool = True) -> Tensor:
     """
     if special_tokens:
         return states.mean()
-    words = states.lengths - 2
-    inner = states.mask & (torch.arange(states.values.shape[1], device=states.lengths.device) > 0)
-    inner &= torch.arange(states.values.shape[1], device=states.lengths.device) < states.lengths[:, None] - 1
-    sums = (states.values * inner[:, :, None]).sum(dim=1)
-    return torch.where(words[:, None] > 0, sums / words.clamp(min=1)[:, None], states.mean())
+    alone = states.lengths == 2
+    positions = torch.arange(states.values.shape[1], device=states.lengths.device)
+    words = (positions > 0) & (positions < states.lengths[:, None] - 1) | (states.mask & alone[:, None])  # (B, T)
+    return (states.values * words[:, :, None]).sum(dim=1) / words.sum(dim=1, keepdim=True)
 
 
 def load_weights(encoder: TextBert, source: str) -> None:
