@@ -109,9 +109,8 @@ class Cnn14(nn.Module):
 
     def _enter(self, frames: Padded) -> tuple[Tensor, Tensor]:
         """One normalised map (B, 1, T, 64), and the clips' lengths, no shorter than the poolings take."""
-        mask = None if frames.is_full else frames.mask
-        bins = self.bn0(frames.values.transpose(1, 2)[..., None], mask)  # (B, 64, T, 1)
-        maps = zeroed(bins, mask).transpose(1, 3)  # (B, 1, T, 64)
+        bins = self.bn0(frames.values.transpose(1, 2)[..., None], frames.mask)  # (B, 64, T, 1)
+        maps = bins.masked_fill(~frames.mask[:, None, :, None], 0.0).transpose(1, 3)  # (B, 1, T, 64)
         missing = max(SHORTEST - maps.shape[2], 0)
         return F.pad(maps, (0, 0, 0, missing)), frames.lengths.clamp(min=SHORTEST)
 
@@ -130,7 +129,8 @@ class Block(nn.Module):
         self, maps: Tensor, mask: Tensor | None, shift: Tensor | None = None, *, before_relu: bool = False
     ) -> Tensor:
         """Maps (B, C, T, F) to (B, outputs, T, F); `mask` (B, T) is true where they are real, None: everywhere."""
-        maps = zeroed(F.relu(_normalised(self.conv1, self.bn1, maps, mask), inplace=True), mask)
+        maps = F.relu(_normalised(self.conv1, self.bn1, maps, mask), inplace=True)
+        maps = maps if self.training else zeroed(maps, mask)
         maps = _normalised(self.conv2, self.bn2, maps, mask)
         if shift is None:
             return F.relu(maps, inplace=True)
@@ -142,12 +142,19 @@ class MaskedBatchNorm(nn.BatchNorm2d):
     """Batch norm whose statistics are those of real frames alone."""
 
     def forward(self, maps: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Maps (B, C, T, F) on the same scale; `mask` (B, T) is true where they are real, None: everywhere."""
+        """Maps (B, C, T, F) on the same scale; `mask` (B, T) is true where they are real, None: everywhere.
+
+        In training there are zeros wherever they are not real.
+        """
         if mask is None or not self.training:
             return super().forward(maps)
         rows = maps.permute(0, 2, 3, 1)  # (B, T, F, C)
-        real = super().forward(rows[mask].permute(0, 2, 1)[..., None])  # (n, C, F, 1)
-        return torch.zeros_like(rows).index_put((mask,), real[..., 0].permute(0, 2, 1)).permute(0, 3, 1, 2)
+        index = mask.flatten().nonzero()[:, 0]
+        real = rows.flatten(0, 1).index_select(0, index)  # (n, F, C)
+        # One point a row: of maps one point wide PyTorch 2.13's own backward pass on processors is wrong.
+        real = super().forward(real.reshape(-1, rows.shape[3], 1, 1)).reshape(real.shape)
+        padded = real.new_zeros(len(rows) * rows.shape[1], *real.shape[1:]).index_copy(0, index, real)
+        return padded.reshape(rows.shape).permute(0, 3, 1, 2)
 
 
 def _normalised(conv: nn.Conv2d, norm: MaskedBatchNorm, maps: Tensor, mask: Tensor | None) -> Tensor:
@@ -175,8 +182,14 @@ def _convolve(maps: Tensor, kernels: Tensor, bias: Tensor | None = None) -> Tens
 
 
 def zeroed(maps: Tensor, mask: Tensor | None) -> Tensor:
-    """Maps (B, C, T, F) with zeros wherever they are not real."""
-    return maps if mask is None else maps.masked_fill(~mask[:, None, :, None], 0.0)
+    """Maps (B, C, T, F) with zeros where a convolution sees them from a clip's end: in the first frame beyond it."""
+    if mask is None:
+        return maps
+    clips = (~mask[:, -1]).nonzero()[:, 0]
+    if maps.requires_grad:
+        maps = maps.clone()
+    maps[clips, :, mask[clips].sum(dim=1)] = 0.0
+    return maps
 
 
 def initialise_xavier(module: nn.Module) -> None:
