@@ -19,7 +19,9 @@ from affetto import (
     models,
     pretrained,
     recognizer,
+    runs,
 )
+from affetto.cache import FeatureCache
 from affetto.checkpoint import Checkpoint
 from affetto.tasks import Categories
 
@@ -338,3 +340,21 @@ def test_a_predictions_row_is_flat():
         "fear": 0.75,
     }
     assert list(pd.DataFrame([row]).columns) == list(row)
+
+
+def test_a_model_of_ratings_gives_dimensions_and_no_emotion(tiny_experiment, rated, tmp_path):
+    tried = tiny_experiment(epochs=2, task={"name": "dimensions", "scale": [1, 5], "names": ["arousal", "valence"]})
+    folder = runs.train(
+        tried, corpora.read("table", rated), tmp_path, cache=FeatureCache(tmp_path / "c"), device=torch.device("cpu")
+    )
+    model = Recognizer.from_pretrained(folder)
+    clip = rated.parent / "ann_anger_0.wav"
+    heard = model.predict(clip)
+    assert list(heard.dimensions) == ["valence", "arousal"]
+    assert heard.probabilities == {}
+    with pytest.raises(AttributeError, match="no emotion: the model gives valence, arousal and no categories"):
+        heard.emotion  # noqa: B018
+    table = model.predict_table([clip, clip])
+    assert list(table.columns) == list(model.columns) == ["file", "start", "end", "valence", "arousal"]
+    assert table["arousal"].tolist() == pytest.approx([heard.dimensions["arousal"]] * 2, abs=1e-5)
+    assert list(model.predict_table([]).columns) == list(model.columns)

@@ -974,7 +974,7 @@ def test_means_over_seeds_stand_with_marks_of_scipys_t_test(second: Path) -> Non
     rows = board_of(second, "Table 3, ours alone, on simulated_a-official-v1")
     found = {row.name: row for section in report.gather(second).sections for row in section.rows}
     marked = set()
-    for line in rows:
+    for line in (own for own in rows if not own[0].startswith("ceiling")):
         row = found[f"{line[0].strip('`')}-vad"]
         for cell, name in zip(line[1:], ("arousal", "valence", "dominance"), strict=True):
             own = list(row.by_seed(f"ccc_{name}").values())

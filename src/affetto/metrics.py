@@ -406,7 +406,7 @@ def residual_slope(moments: npt.ArrayLike) -> Array:
         The slope, (...); NaN where the truth is constant.
 
     Example:
-        >>> float(residual_slope(moments([1, 2, 3], [1.5, 2, 2.5])))
+        >>> round(float(residual_slope(moments([1, 2, 3], [1.5, 2, 2.5]))), 4)
         -0.5
     """
     moments = np.asarray(moments, dtype=np.float64)
