@@ -66,7 +66,9 @@ def test_an_experiment_states_only_what_differs(written):
 def test_experiments_that_ship_can_be_read_by_name(name):
     for shipped in experiment.read(name):
         assert shipped.model.name in models.names()
-        assert shipped.protocol.startswith(("emodb-", "iemocap-", "ravdess-", "random", "speaker-", "bill-"))
+        assert shipped.protocol.startswith(
+            ("emodb-", "iemocap-", "ravdess-", "simulated_", "official", "random", "speaker-", "bill-")
+        )
 
 
 def test_assignments_reach_into_models_and_encoders(written):

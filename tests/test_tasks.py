@@ -391,7 +391,9 @@ def test_losses_are_those_of_scikit_learn_and_audmetric_by_column(names):
     places = [NAMES.index(name) for name in names]
     truth, answers = ratings(40)[:, places], (ratings(40) + 0.3 * ratings(40, seed=1))[:, places]
     mean = np.mean([audmetric.concordance_cc(truth[:, i].numpy(), answers[:, i].numpy()) for i in range(len(names))])
-    for loss, expected in (("mse", sklearn.metrics.mean_squared_error(truth, answers)), ("ccc", 1 - mean)):
+    task = rated(*names, loss="mse")
+    squared = sklearn.metrics.mean_squared_error(outputs(task, truth), outputs(task, answers))  # in halves of the scale
+    for loss, expected in (("mse", squared), ("ccc", 1 - mean)):
         task = rated(*names, loss=loss)
         assert task.loss(outputs(task, answers), truth).item() == pytest.approx(expected, abs=1e-5)
     usual = rated(*names)
@@ -433,7 +435,7 @@ def test_ratings_are_judged_as_scipy_and_scikit_learn_do():
     assert scores["ccc"] == pytest.approx(np.mean([scores[f"ccc_{name}"] for name in NAMES]))
     assert loss == pytest.approx(1 - scores["ccc"], abs=1e-6)
     loss, scores = rated("arousal").judge(answers[:, 1:2], truth[:, 1:2])
-    assert loss == pytest.approx(scores["mse_arousal"])
+    assert loss == pytest.approx(scores["mse_arousal"] / 9)  # half of a scale from 1 to 7 is 3 points
 
 
 def test_the_highest_ccc_wins_then_the_lowest_loss_and_nan_never():

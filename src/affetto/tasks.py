@@ -325,8 +325,8 @@ class DimensionsSettings(TaskSettings):
     names: tuple[str, ...] = Field(default=DIMENSIONS, min_length=1)
     """Which; in whatever order they are written, they stand in that of `labels.DIMENSIONS`."""
     loss: Literal["mse", "ccc"] | None = None
-    """"mse": mean squared error. "ccc": 1 - CCC of the batch, mean over the dimensions. null: as in the second paper
-    (section 4.2), the first for a dimension alone, the second for several together."""
+    """"mse": mean squared error, in halves of the scale. "ccc": 1 - CCC of the batch, mean over the dimensions. null:
+    as in the second paper (section 4.2), the first for a dimension alone, the second for several together."""
     scale: Scale | None = None
     """From the lowest to the highest rating, for a corpus that does not state it, such as a table of one's own."""
 
@@ -372,7 +372,8 @@ class Dimensions:
     """Ratings of a clip on one or more dimensions (second paper, section 4.2), on their corpus's own scale.
 
     A network answers in halves of the scale, from its middle: 0 is the middle, 1 the highest rating. So a new network,
-    whose outputs are near 0, begins in the middle of whatever scale. Answers beyond the ends are left as they are.
+    whose outputs are near 0, begins in the middle of whatever scale. Answers beyond the ends are left as they are. The
+    squared error that is trained on is in these halves, too, so that a learning rate suits all scales alike.
 
     Differs from the paper: it does not say how a network's outputs become ratings.
 
@@ -435,7 +436,7 @@ class Dimensions:
         return ratings
 
     def loss(self, outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
-        """Mean squared error of the ratings, or mean over the dimensions of 1 - CCC, a scalar; both (B, D)."""
+        """Mean squared error in halves of the scale, or mean over dimensions of 1 - CCC, a scalar; both (B, D)."""
         return self._loss(self.decode(outputs), targets)
 
     def tally(self, outputs: Tensor, targets: Tensor) -> Tensor:
@@ -478,7 +479,9 @@ class Dimensions:
 
     def _loss(self, prediction: Tensor, truth: Tensor) -> Tensor:
         if (self.settings.loss or ("mse" if self.width == 1 else "ccc")) == "mse":
-            return F.mse_loss(prediction, truth)
+            low, high = torch.tensor(self.ends, dtype=truth.dtype, device=truth.device).T
+            error: Tensor = 2 * (prediction - truth) / (high - low)
+            return error.square().mean()
         return (1 - _concordance(prediction, truth)).mean()
 
 

@@ -27,7 +27,7 @@ from affetto.labels import DIMENSIONS
 from affetto.scores import JSON, CategoryScores, Scoring
 
 TOLERANCE = 1e-9
-"""Largest difference between two computations of the same fraction."""
+"""Largest difference between two computations of the same fraction, or share of a larger number."""
 PROBABILITY_TOLERANCE = 1e-4
 """Largest distance of a row's sum from 1: probabilities are written with five digits."""
 SUMMARY = ("folds", "fold_mean", "fold_mean_by_seed", "deviation", "pooled", "by_speaker", "intervals", "undefined")
@@ -94,7 +94,7 @@ def _equal(stored: Any, computed: Any) -> bool:
         return stored is None
     numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in (stored, computed))
     if numbers:
-        return math.isclose(stored, computed, rel_tol=0, abs_tol=TOLERANCE)
+        return math.isclose(stored, computed, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
     return isinstance(stored, bool) == isinstance(computed, bool) and bool(stored == computed)
 
 

@@ -337,7 +337,7 @@ def _check(row: Row, path: Path) -> None:
             raise ConfigError(
                 f"{path.with_suffix('.csv')}: has the class {', '.join(strange)}; expected {', '.join(scoring.labels)}"
             )
-    of_fold = {(fold, seed): scoring.sums(part) for (fold, seed), part in table.groupby(["fold", "seed"])}
+    of_fold = {(fold, seed): scoring.of(part) for (fold, seed), part in table.groupby(["fold", "seed"])}
     sizes = {key: len(part) for key, part in table.groupby(["fold", "seed"])}
     if sizes != {(fold["fold"], fold["seed"]): fold["n"] for fold in row.results["folds"]}:
         raise ConfigError(
@@ -346,7 +346,7 @@ def _check(row: Row, path: Path) -> None:
     for name in scoring.names:
         row.deviation(name), row.interval(name), row.by_speaker(name)  # can be read
         by_seed = pd.DataFrame(
-            [(seed, float(scoring.from_sums(name)(sums))) for (_, seed), sums in of_fold.items()],
+            [(seed, float(found[name])) for (_, seed), found in of_fold.items()],
             columns=["seed", "score"],
         ).groupby("seed")["score"]
         computed = float(by_seed.apply(lambda part: part.mean(skipna=False)).mean(skipna=False))
@@ -357,7 +357,7 @@ def _check(row: Row, path: Path) -> None:
 
 
 def _same(a: float, b: float) -> bool:
-    return (math.isnan(a) and math.isnan(b)) or abs(a - b) <= TOLERANCE
+    return (math.isnan(a) and math.isnan(b)) or math.isclose(a, b, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
 
 
 def _section(rows: list[Row], results: Path, apart: tuple[str, ...]) -> Section:
