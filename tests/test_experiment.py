@@ -67,7 +67,7 @@ def test_experiments_that_ship_can_be_read_by_name(name):
     for shipped in experiment.read(name):
         assert shipped.model.name in models.names()
         assert shipped.protocol.startswith(
-            ("emodb-", "iemocap-", "ravdess-", "simulated_", "official", "random", "speaker-", "bill-")
+            ("emodb-", "iemocap-", "ravdess-", "simulated_", "emobank-", "official", "random", "speaker-", "bill-")
         )
 
 
@@ -93,7 +93,7 @@ def test_assignments_reach_into_models_and_encoders(written):
         ("model.encoder.name=wisper", "model: encoder.name: nothing is called 'wisper'; expected 'speech_bert', "),
         ("model.encoder={outputs: [1]}", "model: the setting 'encoder.name' is required"),
         ("model.encoder.outputs=[0]", "model: encoder: outputs are layer numbers from 1"),
-        ("model.encoder.front_end=mel80", "the front ends are mel160, mockingjay160, whisper80 (got "),
+        ("model.encoder.front_end=mel80", "the front ends are mel160, mockingjay160, whisper80, panns16k (got "),
         ("model.encoder.front_end.n_mel=80", "unknown setting 'encoder.front_end.n_mel'; did you mean 'n_mels'?"),
         ("model.heads=7", "model: heads must divide width, got 7 heads on width 120"),
         ("model.front_end={n_mels: 40}", "model: the CNN's poolings take 64 features or more, got 40"),
