@@ -430,6 +430,7 @@ def _cells(
             "fingerprint": results["fingerprint"],
             "manifest_sha256": definition.get("manifest_sha256"),
             "fold_sha256": hashes.get(fold["fold"]),
+            "words_sha256": (results.get("words") or {}).get("sha256"),
         }
         for key, expected in origin.items():
             comparer.same(cell.get(key), expected, f"{where}.{key}", f"the results and {PROTOCOL} say")
