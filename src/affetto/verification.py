@@ -19,7 +19,7 @@ import pandas as pd
 import scipy.stats
 import sklearn.metrics
 
-from affetto import changes, experiment, protocol, scores
+from affetto import changes, corpora, experiment, protocol, scores
 from affetto.corpora.base import Corpus
 from affetto.errors import ConfigError, CorpusError, ProtocolError
 from affetto.experiment import Experiment
@@ -231,6 +231,11 @@ def _settings(results: JSON, comparer: _Comparer) -> Experiment | None:
     elsewhere = results.get("learned_from")
     learned = elsewhere.get("corpus") if isinstance(elsewhere, dict) else results.get("corpus")
     comparer.same(learned, config.get("corpus"), "learned_from.corpus" if elsewhere else "corpus", "its config says")
+    known = [corpora.get(name) for name in (results.get("corpus"), learned) if name in corpora.names()]
+    if known:
+        comparer.same(
+            results.get("simulated"), any(each.info.simulated for each in known), "simulated", "its corpus is"
+        )
     comparer.same(results.get("model"), config.get("name"), "model", "its config says")
     task = config.get("task")
     comparer.same(results["task"], task.get("name") if isinstance(task, dict) else task, "task", "its config says")
