@@ -62,6 +62,20 @@ def test_an_honest_table_has_no_leak(table):
     assert found.subject == "splits.csv"
 
 
+def test_the_same_text_on_both_sides_is_found_where_there_is_no_sound(toy_tree):
+    root = toy_tree("emobank")
+    whole = protocol.create("official", corpora.read("emobank", root))
+    found = statuses(audit.audit(audit.of_protocol(whole)))
+    assert found["same text"] == "clean"
+    assert "same sound" not in found
+    path = root / "emobank.csv"
+    path.write_text(path.read_text().replace("Sentence 4", "Sentence 0"))
+    twice = protocol.create("official", corpora.read("emobank", root))
+    told = leak(audit.audit(audit.of_protocol(twice)))
+    assert told.check == "same text"
+    assert told.detail.startswith("1 test clip is the very text of a clip in train or dev, such as doc0_5_20")
+
+
 def test_without_a_corpus_nobody_listens_and_the_audit_says_so(table):
     found = statuses(table(HONEST))
     assert found["same sound"] == found["near-duplicate"] == "unknown"

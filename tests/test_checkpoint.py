@@ -310,6 +310,27 @@ def test_what_ships_says_what_it_must_not_be_used_for(shipped):
     assert loaded.provenance["trained_on"]["citation"] in loaded.card
 
 
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        (
+            {"name": "bert", "encoder": {"name": "text_bert"}},
+            "`bert` on what is said, read by bert-base-uncased, frozen.",
+        ),
+        (
+            {"name": "conditioned_cnn14"},
+            "`conditioned_cnn14` on the voice and on what is said, read by bert-base-uncased",
+        ),
+    ],
+)
+def test_a_card_says_whose_ears_for_words_a_model_has(shipped, model, words):
+    _, loaded = shipped
+    settings = models.parse_settings(model, source="test").model_dump(mode="json")
+    experiment = {**loaded.provenance["experiment"], "model": settings}
+    card = cards.write("reader", ("anger", "fear"), {}, {**loaded.provenance, "experiment": experiment})
+    assert words in card
+
+
 def test_what_ships_has_not_heard_the_samples(shipped):
     _, loaded = shipped
     clips = sorted(SAMPLES.glob("*.wav"))

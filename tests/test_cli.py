@@ -525,6 +525,22 @@ def test_a_model_of_words_is_trained_and_says_what_it_needs(run, reading, spoken
     assert other.rows[0]["confidence"] != heard.rows[0]["confidence"]
 
 
+def test_a_model_of_words_is_scored_where_there_is_no_sound(here, reading, spoken, toy_tree, tmp_path):
+    text = toy_tree("emobank")
+    common = ["--set", "corpus=emobank", "--set", "task={name: dimensions}", "--out", tmp_path / "read"]
+    assert here("train", reading, "--corpus", text, *common).code == 0
+    scored = here("evaluate", tmp_path / "read" / "checkpoint", "--corpus", text)
+    assert scored.code == 0
+    assert "warning: the model was trained on 6 of these 6 files" in scored.err
+    rows = [line.split(",") for line in spoken.read_text(encoding="utf-8").splitlines()]
+    there = [[f"gone/{row[0]}", *row[1:]] for row in rows[1:] if row[-1]]
+    bare = tmp_path / "bare.csv"
+    bare.write_text("\n".join(map(",".join, [rows[0], *there])) + "\n", encoding="utf-8")
+    assert here("train", reading, "--corpus", spoken).code == 0
+    scored = here("evaluate", tmp_path / "runs" / "reading" / "checkpoint", "--corpus", bare)
+    assert (scored.code, scored.err) == (0, "")
+
+
 def test_transcripts_of_a_table_join_any_corpus(here, reading, synthetic, spoken, tmp_path):
     bare = here("train", reading, "--corpus", synthetic)
     assert (bare.code, len(bare.errors)) == (1, 1)

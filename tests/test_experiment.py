@@ -315,6 +315,10 @@ def test_an_average_knows_its_rows_under_each_protocol(tmp_path):
         ({"both": {"model": "late_fusion"}}, "late_fusion is not trained; name the rows that it averages"),
         ({"both": {"average": ["voice", "words"], "seeds": [0, 7]}}, "average: voice has no seed 7"),
         (
+            {"both": {"average": ["voice", "words"], "further": [{"corpus": "ravdess"}]}},
+            "average: voice is not tested on ravdess",
+        ),
+        (
             {"both": {"average": ["voice", "words"], "task": {"class_weights": "balanced"}}},
             "average: voice has another corpus, protocol or task",
         ),

@@ -1031,3 +1031,15 @@ def test_late_fusion_is_the_mean_of_the_best_seeds(second: Path) -> None:
         parts.append(table[table["seed"] == 1].sort_values("file").reset_index(drop=True))
     mean = (parts[0]["arousal"] + parts[1]["arousal"]) / 2
     assert line[1].startswith(f"{audmetric.concordance_cc(parts[0]['arousal_truth'], mean):.3f} ")
+
+
+def test_the_mean_of_classes_answers_with_the_likeliest() -> None:
+    table = predictions(1.0, seeds=[0], folds={"1": ("s1-a", "s2-b")}, seed=0)
+    sure = table.assign(prediction="sadness", anger=0.0, neutral=0.1, sadness=0.9)
+    parts = [
+        comparisons.Best(name, "seed 0", scores.CategoryScores(LABELS), own)
+        for name, own in zip("ab", (table, sure), strict=True)
+    ]
+    mean = comparisons.averaged("both", parts).table
+    assert (mean["prediction"] == mean[list(LABELS)].idxmax(axis=1)).all()
+    assert set(mean["prediction"]) == {"sadness"}

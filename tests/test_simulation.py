@@ -36,6 +36,7 @@ def test_simulated_protocols_say_the_corpuss_version(toy_tree):
     corpus = corpora.read("simulated_a", toy_tree("simulated_a"))
     dealt = protocol.create("simulated_a-official", corpus).checked()
     assert (dealt.id, [fold.name for fold in dealt.folds]) == ("simulated_a-official-v1", ["test"])
+    assert protocol.create("official", corpus).definition == dealt.definition  # one id, one definition
     corpus = corpora.read("simulated_b", toy_tree("simulated_b"))
     dealt = protocol.create("simulated_b-loso10", corpus).checked()
     assert (dealt.id, dealt.shares) == ("simulated_b-loso10-v1", ())

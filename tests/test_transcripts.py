@@ -141,7 +141,7 @@ def test_a_table_goes_on_where_it_was_cut_off(tmp_path):
     table.add("first", "a.wav")
     table.add("second", "b.wav")
     whole = path.read_bytes()
-    for cut in range(len(whole.splitlines(keepends=True)[0]) + 1, len(whole)):
+    for cut in range(len(whole)):
         path.write_bytes(whole[:cut])
         again = transcripts.Growing(path, "nobody")
         for file, text in (("a.wav", "first"), ("b.wav", "second")):
@@ -157,5 +157,10 @@ def test_tables_of_others_are_not_gone_on_with(tmp_path, write):
         transcripts.Growing(path, "ben")
     with pytest.raises(CorpusError, match=r"has the columns file, transcript; expected file, start, end, transcript, "):
         transcripts.Growing(write("file,transcript", "a.wav,x"), "ann")
+    cut = tmp_path / "labels.csv"
+    cut.write_text("file,emotion\na.wav,anger\nb.wav,fear", encoding="utf-8")
+    with pytest.raises(CorpusError, match="has the columns file, emotion; expected"):
+        transcripts.Growing(cut, "ann")
+    assert cut.read_text(encoding="utf-8").endswith("b.wav,fear")  # nobody has cut it
     with pytest.raises(CorpusError, match="cannot be written"):
         transcripts.Growing(tmp_path / "nowhere" / "words.csv", "ann")

@@ -123,9 +123,11 @@ def _asked(labels: tuple[str, ...], scales: Mapping[str, tuple[float, float]]) -
 
 def _encoder(provenance: JSON) -> str:
     """Where an encoder's weights come from, as an addition to a sentence."""
-    encoder = provenance["experiment"]["model"].get("encoder", {})
-    if encoder.get("name") == "text_bert":
-        return f" on what is said, read by {encoder['weights']}, {'fine-tuned' if encoder['trainable'] else 'frozen'}"
+    model = provenance["experiment"]["model"]
+    encoder = model.get("encoder", {})
+    for words, how in ((encoder, "on what is said"), (model.get("words", {}), "on the voice and on what is said")):
+        if words.get("name") == "text_bert":
+            return f" {how}, read by {words['weights']}, {'fine-tuned' if words['trainable'] else 'frozen'}"
     if encoder.get("name") != "whisper":
         return ""
     way = "fine-tuned" if encoder["trainable"] else "frozen"

@@ -141,6 +141,8 @@ class Experiment(Settings):
                 raise ValueError(f"average: {each.name} has another corpus, protocol or task")
             if missing := set(self.seeds) - set(each.seeds):
                 raise ValueError(f"average: {each.name} has no seed {min(missing)}")
+            if strange := [other.corpus for other in self.further if other not in each.further]:
+                raise ValueError(f"average: {each.name} is not tested on {strange[0]}")
         return self
 
     @property

@@ -306,9 +306,10 @@ def create(name: str, corpus: Corpus, *, transductive: bool = False) -> Protocol
 def _rule(name: str, corpus: Corpus) -> Rule:
     if name.endswith(".csv"):
         return partial(from_table, Path(name))
-    if name in _FIXED:
-        return _FIXED[name]
     rule = name.removeprefix(f"{corpus.name}-")
+    for fixed in (name, f"{corpus.name}-{rule}"):  # by whichever name, so that an id has one definition
+        if fixed in _FIXED:
+            return _FIXED[fixed]
     if rule in _RULES:
         return _RULES[rule]
     if match := re.fullmatch(r"official-(test\d+)", rule):

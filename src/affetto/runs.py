@@ -6,7 +6,7 @@ The run folder holds `settings.yaml` (resolved), `origin.yaml` (the data's manif
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
@@ -149,6 +149,17 @@ def heard(provenance: JSON, path: Path) -> bool:
     with path.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
     return digest[:HEARD_DIGITS] in provenance.get("heard", ())
+
+
+def heard_of(provenance: JSON, corpus: Corpus, files: Iterable[str]) -> int:
+    """How many of a corpus's files a checkpoint was trained, or chosen, on; of text alone, judged by the sentences.
+
+    A model of words needs no sound: of a file that is not there nobody can tell, and it does not count.
+    """
+    if not corpus.info.has_sound:
+        hashes = corpus.file_hashes()
+        return sum(hashes[file][:HEARD_DIGITS] in provenance.get("heard", ()) for file in files)
+    return sum(heard(provenance, path) for path in map(corpus.path, files) if path.is_file())
 
 
 def check(claim: dict[Path, str]) -> None:

@@ -19,7 +19,7 @@ import pandas as pd
 import scipy.stats
 import sklearn.metrics
 
-from affetto import changes, experiment, protocol, scores
+from affetto import changes, corpora, experiment, protocol, scores
 from affetto.corpora.base import Corpus
 from affetto.errors import ConfigError, CorpusError, ProtocolError
 from affetto.experiment import Experiment
@@ -231,6 +231,9 @@ def _settings(results: JSON, comparer: _Comparer) -> Experiment | None:
     elsewhere = results.get("learned_from")
     learned = elsewhere.get("corpus") if isinstance(elsewhere, dict) else results.get("corpus")
     comparer.same(learned, config.get("corpus"), "learned_from.corpus" if elsewhere else "corpus", "its config says")
+    for name in {str(results.get("corpus")), str(learned)} & set(corpora.names()):
+        called = results.get("simulated") is True or not corpora.get(name).info.simulated
+        comparer.true(called, "simulated", f"the file does not say so, but {name} is")
     comparer.same(results.get("model"), config.get("name"), "model", "its config says")
     task = config.get("task")
     comparer.same(results["task"], task.get("name") if isinstance(task, dict) else task, "task", "its config says")
@@ -430,6 +433,7 @@ def _cells(
             "fingerprint": results["fingerprint"],
             "manifest_sha256": definition.get("manifest_sha256"),
             "fold_sha256": hashes.get(fold["fold"]),
+            "words_sha256": (results.get("words") or {}).get("sha256"),
         }
         for key, expected in origin.items():
             comparer.same(cell.get(key), expected, f"{where}.{key}", f"the results and {PROTOCOL} say")

@@ -125,23 +125,24 @@ def _in_common(division: Division, kind: str) -> Finding:
 
 
 def _sounds(division: Division, progress: Progress) -> list[Finding]:
-    """Copies and near-copies on both sides."""
+    """Copies and near-copies on both sides; of text alone, the same text."""
     if division.corpus is None:
         why = "the table names files but nobody has heard them; give their corpus with --corpus"
         return [Finding(check, "unknown", why) for check in ("same sound", "near-duplicate")]
     keys = keys_of(division.corpus)
     used = sorted({key for part in division.folds for key in part.seen | part.test})
     row = {key: number for number, key in enumerate(keys)}
+    if not division.corpus.info.has_sound:
+        texts = division.corpus.transcripts
+        copies = _copies(used, [texts[row[key]] for key in used])
+        return [_across(division, copies, "same text", "the very text of a clip in {}")]
     hashes, prints = [], []
     for done, key in enumerate(used, start=1):
         waveform = division.corpus.recording(row[key]).waveform
         hashes.append(hashlib.sha256(waveform.tobytes()).hexdigest())
         prints.append(fingerprint.fingerprint(waveform))
         progress("listening", done, len(used))
-    of_hash: dict[str, list[str]] = {}
-    for key, digest in zip(used, hashes, strict=True):
-        of_hash.setdefault(digest, []).append(key)
-    copies = [(a, b) for same in of_hash.values() for a in same for b in same if a < b]
+    copies = _copies(used, hashes)
     exact = set(copies)
     near = [(used[match.first], used[match.second]) for match in fingerprint.matches(prints)]
     return [
@@ -153,6 +154,14 @@ def _sounds(division: Division, progress: Progress) -> list[Finding]:
             "a clip in {} under another guise (gain, noise, coding, cut)",
         ),
     ]
+
+
+def _copies(keys: Sequence[str], contents: Sequence[str | None]) -> list[tuple[str, str]]:
+    """Pairs of clips with the same content, each pair once."""
+    alike: dict[str | None, list[str]] = {}
+    for key, content in zip(keys, contents, strict=True):
+        alike.setdefault(content, []).append(key)
+    return [(a, b) for same in alike.values() for a in same for b in same if a < b]
 
 
 def _across(division: Division, pairs: Iterable[tuple[str, str]], check: str, what: str) -> Finding:

@@ -238,8 +238,8 @@ def evaluate(
     predictions = pd.DataFrame(rows)
     title = f"{recognizer.checkpoint.name} on {len(rows)} utterances of {data.info.title}"
     {"probabilities": _show_confusion, "dimensions": _show_ratings}[task.gives](predictions, task.labels, title)
-    files = {data.path(file) for file in predictions.file}
-    heard = sum(runs.heard(recognizer.checkpoint.provenance, path) for path in files)
+    files = set(predictions.file)
+    heard = runs.heard_of(recognizer.checkpoint.provenance, data, files)
     if heard:
         err.print(
             f"warning: the model was trained on {heard} of these {len(files)} files; "

@@ -200,8 +200,8 @@ class Corpus:
         """
         files = self.table.index.get_level_values("file")
         if not self.info.has_sound:
-            texts = zip(files, self.table["transcript"], strict=True)
-            return {file: hashlib.sha256(text.encode()).hexdigest() for file, text in texts}
+            texts = zip(files, self.transcripts, strict=True)
+            return {file: hashlib.sha256((text or "").encode()).hexdigest() for file, text in texts}
         return {file: self._file_sha256(file) for file in files.unique()}
 
     def _demand_sound(self, file: str) -> None:

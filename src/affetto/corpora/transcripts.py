@@ -107,16 +107,19 @@ class Growing:
     def __init__(self, path: Path, made_by: str) -> None:
         self.path, self.made_by = path, made_by
         self.lines: dict[Place, str] = {}
-        if path.exists():
-            content = path.read_bytes()
-            path.write_bytes(content[: content.rfind(b"\n") + 1])  # a line that was cut off in the middle
-        if not path.exists() or not path.stat().st_size:
-            self._write(COLUMNS)
-        columns, rows = tables.read(path, LAYOUT)
-        if columns != list(COLUMNS):
+        header = f"{','.join(COLUMNS)}\n".encode()
+        content = path.read_bytes() if path.exists() else b""
+        if not content.startswith(header) and not header.startswith(content):  # somebody else's, which stays as it is
+            columns, _ = tables.read(path, LAYOUT)
             raise CorpusError(
                 f"{path}: has the columns {', '.join(columns)}; expected {', '.join(COLUMNS)}, or no file"
             )
+        whole = content[: content.rfind(b"\n") + 1]  # without a line that was cut off in the middle
+        if path.exists():
+            path.write_bytes(whole)
+        if not whole:
+            self._write(COLUMNS)
+        _, rows = tables.read(path, LAYOUT)
         if others := {row["made_by"] for _, row in rows} - {made_by}:
             raise CorpusError(f"{path}: was made by {min(others)}, not by {made_by}; give another file")
         self.lines = read(path).lines

@@ -258,7 +258,10 @@ def averaged(name: str, parts: Sequence[Best]) -> Best:
     labels = list(parts[0].scoring.labels)
     mean = np.mean([table[labels].to_numpy(float) for table in tables], axis=0)
     words = f"of {listed(dict.fromkeys(part.words for part in parts))}"
-    return Best(name, words, parts[0].scoring, tables[0].assign(**dict(zip(labels, mean.T, strict=True))))
+    table = tables[0].assign(**dict(zip(labels, mean.T, strict=True)))
+    if "prediction" in table:
+        table["prediction"] = [labels[place] for place in mean.argmax(axis=1)]
+    return Best(name, words, parts[0].scoring, table)
 
 
 def residual_slope(found: Best, label: str) -> tuple[float, tuple[float, float]]:
