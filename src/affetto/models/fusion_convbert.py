@@ -131,7 +131,7 @@ class FusionConvBERT(SpeechModel):
                 for layer in self.fusion:
                     fused = layer(fused, fused)
             case "equation_10":
-                fused, keys = states, stretch(steps, states.lengths)
+                fused, keys = states, stretch(steps, states)
                 for layer in self.fusion:
                     fused = layer(fused, keys, fused)
         return fused
