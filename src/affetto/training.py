@@ -145,7 +145,9 @@ def fit(
     optimizer = _optimizer(model, settings)
     schedule = _schedule(optimizer, settings, steps=settings.epochs * _steps_per_epoch(settings, len(train)))
     network, optimizer, schedule = accelerator.prepare(model, optimizer, schedule)
-    average = None if settings.average is None else AveragedModel(model, multi_avg_fn=ema(settings.average))  # type: ignore[no-untyped-call]
+    average = None
+    if settings.average is not None:
+        average = AveragedModel(model, multi_avg_fn=ema(settings.average))  # type: ignore[no-untyped-call]
     state = _State(model, average, optimizer, schedule, choices, folder)
     losses = state.resume()
     board = _Board(folder, done=len(losses))
