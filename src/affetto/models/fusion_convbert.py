@@ -63,6 +63,7 @@ class FusionSettings(DownstreamSettings):
         "the projections to the fusion's width are 1 x 1 convolutions (linear layers); the paper names no kernel",
         "each fusion layer's output is the next one's query and the memory stays; inner width 4 x 120; Swish",
         "the last states are averaged over the real steps before the linear layer; the paper does not say how",
+        *speech_bert.READINGS,
         *READINGS,
     ),
 )
