@@ -293,7 +293,8 @@ def _steps_per_epoch(settings: TrainingSettings, clips: int) -> int:
 def _augment(model: SpeechModel, batch: Batch, settings: TrainingSettings, generator: torch.Generator) -> Batch:
     """The batch with log-mel frames warped, a random stretch of long clips, and stripes struck out of log-mel frames.
 
-    Frozen encoders heard the whole clip before, as it is.
+    Frozen encoders heard the whole clip before, as it is: their states are not warped, and what is taken of them begins
+    at the same share of the clip, not at the very frame.
     """
     streams = dict(batch.streams)
     ends = {name: end.front_end for name, end in model.streams.items() if isinstance(end, LogMel)}
