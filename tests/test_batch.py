@@ -109,12 +109,15 @@ def test_joined_sequences_follow_each_other_clip_by_clip(lengths, more, again):
 @given(
     st.lists(st.tuples(st.integers(1, 9), st.integers(1, 60)), min_size=1, max_size=5),
     st.integers(0, 4),
+    st.integers(0, 4),
 )
-def test_stretched_steps_are_repeated_evenly_whatever_is_padded(lengths, more):
+def test_stretched_steps_are_repeated_evenly_whatever_is_padded(lengths, more, again):
     coarse, fine = zip(*lengths, strict=True)
     steps = sequences(*coarse)
-    stretched = stretch(longer(pad(steps), more), torch.tensor(fine))
+    like = longer(pad(sequences(*fine)), again)
+    stretched = stretch(longer(pad(steps), more), like)
     assert stretched.lengths.tolist() == list(fine)
+    assert len(stretched.values[0]) == len(like.values[0])
     assert not stretched.values[~stretched.mask].any()
     for clip, n, row in zip(steps, fine, stretched.unbind(), strict=True):
         which = [clip[:, 0].tolist().index(value) for value in row[:, 0].tolist()]

@@ -395,3 +395,16 @@ def test_presets_fill_sizes_and_sizes_given_win():
     assert SpeechBertSettings(preset="paper", layers=12).model_dump(include=set(sizes)) == {**sizes, "layers": 12}
     resolved = SpeechBertSettings(preset="paper")
     assert SpeechBertSettings.model_validate(resolved.model_dump()) == resolved
+
+
+@pytest.mark.parametrize(
+    ("sizes", "words"),
+    [
+        ({"preset": "paper"}, "width is 768, but 256 in the weights speech_bert-small; leave sizes to the"),
+        ({"heads": 8}, "heads is 8, but 4 in the weights"),
+    ],
+)
+def test_sizes_that_are_not_those_of_the_weights_are_refused(sizes, words):
+    with pytest.raises(ValueError, match=words):
+        SpeechBertSettings(weights="speech_bert-small", **sizes)
+    assert SpeechBertSettings(weights="speech_bert-small", preset="small").heads == 4

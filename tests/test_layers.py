@@ -182,6 +182,18 @@ def test_pooling_is_torchs_on_each_clip_alone_with_its_last_partial_window(lengt
         assert torch.equal(got, witness)
 
 
+@pytest.mark.parametrize("lengths", [(8, 5), (12, 12, 3), (7, 4), (4, 4)])
+def test_gradients_of_pooling_are_those_of_each_clip_alone(lengths):
+    generator = torch.Generator().manual_seed(0)
+    alone = [torch.randn(length, 8, 2, generator=generator).requires_grad_() for length in lengths]
+    padded = pad([clip.detach() for clip in alone])
+    max_pool(Padded(padded.values.requires_grad_(), padded.lengths), 4).values.sum().backward()
+    for row, clip in zip(padded.values.grad, alone, strict=True):
+        F.max_pool2d(clip.permute(2, 0, 1), 4, ceil_mode=True).sum().backward()
+        assert torch.equal(row[: len(clip)], clip.grad)
+        assert not row[len(clip) :].any()
+
+
 def test_the_convolution_stack_is_made_of_torchs_parts():
     torch.manual_seed(0)
     stack = ConvStack(channels=(3, 5), strides=(4,))

@@ -14,7 +14,7 @@ from tokenizers.implementations import BertWordPieceTokenizer
 from torch import Tensor, nn
 
 from affetto import models, pretrained
-from affetto.batch import Padded, pad
+from affetto.batch import FRAMES, Padded, pad
 from affetto.encoders.text_bert import Tokens
 from affetto.errors import ConfigError
 from affetto.models import SpeechModel, sense
@@ -208,6 +208,15 @@ def test_more_padding_gives_the_same_answer(variant, length, more):
     alone = model.listen(Padded(clip, torch.tensor([length])), words(length))
     padded = model.listen(Padded(F.pad(clip, (0, more)), torch.tensor([length])), words(length))
     torch.testing.assert_close(padded, alone, atol=1e-5, rtol=1e-5)
+
+
+@torch.inference_mode()
+@every_variant
+def test_streams_padded_further_as_on_cuda_give_the_same_answer(variant):
+    model, waveforms = built(variant), pad(clips(5_000, 16_000))
+    streams = {name: stream(waveforms) for name, stream in model.streams.items()}
+    longer = {name: stream.extended(FRAMES) for name, stream in streams.items()}
+    torch.testing.assert_close(model(longer), model(streams), atol=1e-5, rtol=1e-5)
 
 
 @torch.inference_mode()

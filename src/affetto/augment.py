@@ -56,7 +56,7 @@ def warp(
         generator: on the CPU; where the randomness comes from.
 
     Returns:
-        The streams, (B, T', M), longest clip first cut or grown by what its tempo asks for.
+        The streams, (B, T', M), each clip as long as its tempo makes it.
     """
     clips = len(next(iter(streams.values())))
     tempo = 1 + settings.tempo * (2 * torch.rand(clips, generator=generator) - 1)

@@ -106,13 +106,14 @@ def join(first: Padded, second: Padded) -> Padded:
     return Padded(joined.values, first.lengths + second.lengths)
 
 
-def stretch(steps: Padded, lengths: Tensor) -> Padded:
-    """Coarse steps (B, T, D) repeated until each clip has as many as `lengths` says; (B, max length, D)."""
-    positions = torch.arange(int(lengths.max()), device=lengths.device)[None]  # (1, S)
-    index = (positions * steps.lengths[:, None]).div(lengths[:, None], rounding_mode="floor")
+def stretch(steps: Padded, like: Padded) -> Padded:
+    """Coarse steps (B, T, D) repeated until each clip has as many as it has of `like`, (B, S, ...); (B, S, D)."""
+    lengths = like.lengths[:, None]
+    positions = torch.arange(like.values.shape[1], device=lengths.device)[None]  # (1, S)
+    index = (positions * steps.lengths[:, None]).div(lengths, rounding_mode="floor")
     index = index.minimum(steps.lengths[:, None] - 1)  # beyond a clip's end: whatever, it is zeroed
     repeated = steps.values.gather(1, expand(index, steps.values).expand(*index.shape, *steps.values.shape[2:]))
-    return Padded(repeated, lengths).zeroed()
+    return Padded(repeated, like.lengths).zeroed()
 
 
 def by_length(lengths: Sequence[int], size: int, *, budget: int | None = None) -> list[list[int]]:

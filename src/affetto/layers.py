@@ -192,12 +192,13 @@ def max_pool(maps: Padded, stride: int) -> Padded:
     lowest = torch.finfo(maps.values.dtype).min
     x = extend(maps.values, stride, fill=lowest)
     if not maps.is_full:
-        # Only the window across a clip's end mixes real and padded frames; those wholly beyond it are zeroed below.
-        beyond = maps.lengths[:, None] + torch.arange(stride - 1, device=x.device)  # (B, stride - 1)
-        beyond = beyond.clamp(max=x.shape[1] - 1)
-        partial = (beyond >= maps.lengths[:, None]) & (beyond < stride * ceil_divide(maps.lengths, stride)[:, None])
+        # Only a clip's last window mixes real and padded frames; those wholly beyond it are zeroed below. Each frame is
+        # named once: what `index_put` is given twice gets its gradient twice.
+        first = stride * (ceil_divide(maps.lengths, stride) - 1)
+        window = first[:, None] + torch.arange(stride, device=x.device)  # (B, stride)
+        beyond = window >= maps.lengths[:, None]
         clip = torch.arange(len(maps), device=x.device)[:, None]
-        x = x.index_put((clip, beyond), x[clip, beyond].masked_fill(partial[..., None, None], lowest))
+        x = x.index_put((clip, window), x[clip, window].masked_fill(beyond[..., None, None], lowest))
     pooled = F.max_pool2d(x.permute(0, 3, 1, 2), stride).permute(0, 2, 3, 1)
     return Padded(pooled, ceil_divide(maps.lengths, stride)).zeroed()
 

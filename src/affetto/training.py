@@ -158,7 +158,14 @@ def fit(
     optimizer = _optimizer(model, settings)
     schedule = _schedule(optimizer, settings, steps=settings.epochs * _steps_per_epoch(settings, len(train)))
     network, optimizer, schedule = accelerator.prepare(model, optimizer, schedule)
-    average = None if settings.average is None else AveragedModel(model, multi_avg_fn=ema(settings.average))  # type: ignore[no-untyped-call]
+    average = None
+    if settings.average is not None:
+        # With the statistics of batch norms: those of the last step would not fit averaged weights.
+        average = AveragedModel(
+            model,
+            multi_avg_fn=ema(settings.average),  # type: ignore[no-untyped-call]
+            use_buffers=True,
+        )
     state = _State(model, average, optimizer, schedule, choices, folder)
     losses = state.resume()
     board = _Board(folder, done=len(losses))
@@ -304,7 +311,8 @@ def _steps_per_epoch(settings: TrainingSettings, clips: int) -> int:
 def _augment(model: SpeechModel, batch: Batch, settings: TrainingSettings, generator: torch.Generator) -> Batch:
     """The batch with log-mel frames warped, a random stretch of long clips, and stripes struck out of log-mel frames.
 
-    Frozen encoders heard the whole clip before, as it is.
+    Frozen encoders heard the whole clip before, as it is: their states are not warped, and what is taken of them begins
+    at the same share of the clip, not at the very frame.
     """
     streams = dict(batch.streams)
     ends = {name: end.front_end for name, end in model.streams.items() if isinstance(end, LogMel)}

@@ -66,9 +66,8 @@ def corpora_check(
     if not findings:
         out.print(f"{corpus.info.title}: {len(corpus)} utterances, {len(corpus.speakers)} speakers, nothing found")
         return
-    table = Table(
-        "file", "start", "end", "problem", "detail", title=f"{len(findings)} findings in {len(corpus)} utterances"
-    )
+    title = f"{len(findings)} finding{'' if len(findings) == 1 else 's'} in {len(corpus)} utterances"
+    table = Table("file", "start", "end", "problem", "detail", title=title)
     for finding in findings:
         end = "" if finding.end is None else f"{finding.end:.2f}"
         table.add_row(escape(finding.file), f"{finding.start:.2f}", end, finding.problem, escape(finding.detail))

@@ -29,6 +29,12 @@ PRESETS = {
     "small": {"width": 256, "layers": 3, "heads": 4},
 }
 
+READINGS = (
+    "the speech BERT is 256 wide with 4 heads unless told otherwise; the paper's is 768 wide with 12 (preset `paper`)",
+    "the speech BERT has GELU, as BERT and Mockingjay have; the paper names Swish without saying where",
+)
+"""How models with a speech BERT differ from the first paper, or may."""
+
 
 class SpeechBertSettings(Settings):
     """Size and inputs of a speech BERT, and where its weights begin."""
@@ -56,6 +62,12 @@ class SpeechBertSettings(Settings):
         if self.weights is None or sizes <= self.model_fields_set:
             return self
         stated = weights.stated(self.weights, "speech_bert")
+        # Other sizes that do not fit show when the weights are loaded; heads leave no trace in a tensor's shape.
+        given = PRESETS.get(self.preset or "", {}) if "preset" in self.model_fields_set else {}
+        for key, value in {**given, **self.model_dump(include={"heads"} & self.model_fields_set)}.items():
+            if stated[key] != value:
+                known = f"{stated[key]} in the weights {self.weights}"
+                raise ValueError(f"{key} is {value}, but {known}; leave sizes to the weights")
         for key in sizes - self.model_fields_set:
             object.__setattr__(self, key, stated[key])
         object.__setattr__(self, "preset", None)

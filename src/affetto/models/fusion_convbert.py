@@ -19,7 +19,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from affetto.batch import Padded, join, stretch
-from affetto.encoders import weights, whisper
+from affetto.encoders import speech_bert, weights, whisper
 from affetto.encoders.frozen import Frozen
 from affetto.encoders.speech_bert import SpeechBert, SpeechBertSettings
 from affetto.encoders.whisper import Whisper, WhisperSettings
@@ -63,6 +63,7 @@ class FusionSettings(DownstreamSettings):
         "the projections to the fusion's width are 1 x 1 convolutions (linear layers); the paper names no kernel",
         "each fusion layer's output is the next one's query and the memory stays; inner width 4 x 120; Swish",
         "the last states are averaged over the real steps before the linear layer; the paper does not say how",
+        *speech_bert.READINGS,
         *READINGS,
     ),
 )
@@ -131,7 +132,7 @@ class FusionConvBERT(SpeechModel):
                 for layer in self.fusion:
                     fused = layer(fused, fused)
             case "equation_10":
-                fused, keys = states, stretch(steps, states.lengths)
+                fused, keys = states, stretch(steps, states)
                 for layer in self.fusion:
                     fused = layer(fused, keys, fused)
         return fused

@@ -10,7 +10,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from affetto.encoders import weights
+from affetto.encoders import speech_bert, weights
 from affetto.encoders.speech_bert import SpeechBert, SpeechBertSettings
 from affetto.frontend import LogMel, NamedFrontEnd
 from affetto.layers import Classifier
@@ -39,6 +39,7 @@ class SpeechBertModelSettings(DownstreamSettings):
         "the downstream transformer has the fusion's size (L' = 3, H = 120, A = 6) and attends to itself; the paper "
         "only says that there is one",
         "the last states are averaged over the real frames before the linear layer; the paper does not say how",
+        *speech_bert.READINGS,
         *READINGS,
     ),
 )
