@@ -462,16 +462,22 @@ def test_ratings_are_read_kept_and_answered_by_name():
     ("change", "words"),
     [
         ({"valence": [2.0, math.nan]}, "1 of 2 utterances have no valence; dimensions need it in each"),
-        ({"dominance": [0.0, 1.2]}, "1 of 2 utterances have a dominance beyond -1 to 1"),
+        ({"dominance": [2.0, 5.2]}, "1 of 2 utterances have a dominance beyond 1 to 5"),
     ],
 )
 def test_ratings_that_are_missing_or_off_the_scale_are_refused(change, words):
-    table = pd.DataFrame({"valence": [2.0, 3.0], "arousal": [2.0, 3.0], "dominance": [0.0, 1.0]})
-    assert rated().targets(table).shape == (2, 3)
+    table = pd.DataFrame({"valence": [2.0, 3.0], "arousal": [2.0, 3.0], "dominance": [1.0, 2.0]})
+    stated = DimensionsSettings(scale=(1, 5)).of((), {})
+    assert stated.targets(table).shape == (2, 3)
     with pytest.raises(CorpusError, match=words):
-        rated().targets(table.assign(**change))
+        stated.targets(table.assign(**change))
     with pytest.raises(CorpusError, match="the corpus has no column 'arousal'"):
-        rated().targets(table.drop(columns="arousal"))
+        stated.targets(table.drop(columns="arousal"))
+
+
+def test_a_corpus_may_leave_its_own_scale():
+    task = DimensionsSettings(names=("valence",)).of((), {"valence": (1, 5)})
+    assert task.targets(pd.DataFrame({"valence": [1.0, 5.5]})).tolist() == [[1.0], [5.5]]
 
 
 def test_the_scale_is_the_corpuss_own_or_stated():
