@@ -21,7 +21,7 @@ import yaml
 from safetensors.torch import load_file, save
 
 import affetto
-from affetto import checkpoint, cli, corpora, pretrained
+from affetto import checkpoint, cli, corpora, evaluation, pretrained
 from affetto.corpora.transcripts import LAYOUT
 
 SAMPLES = Path(__file__).parents[1] / "samples"
@@ -638,6 +638,29 @@ def test_a_benchmark_prints_its_scores_and_leaves_a_results_file(run, tiny, synt
     quoting = run("train", tiny, *common, "--results", path, "--out", "quoting")
     assert quoting.code == 0
     assert f"WA {100 * results['fold_mean']['wa']:.1f} %" in checkpoint.card(tmp_path / "quoting" / "checkpoint")
+
+
+def test_a_benchmark_of_some_rows_of_a_table(here, tiny, synthetic, tmp_path, monkeypatch):
+    content = yaml.safe_load(tiny.read_text())
+    del content["name"]
+    content["rows"] = {"a": {}, "b": {"training": {"epochs": 2}}, "both": {"average": ["a", "b"]}, "c": {}}
+    tiny.write_text(yaml.safe_dump(content))
+    common = ["--corpus", synthetic, "--results", tmp_path / "results", "--jobs", 1]
+    folder = tmp_path / "results" / "table-speaker4fold-v1"
+    assert here("benchmark", tiny, *common, "--row", "b").code == 0
+    assert [path.stem for path in folder.glob("*.csv")] == ["b"]
+    assert here("benchmark", tiny, *common, "--row", "both").code == 0
+    assert sorted(path.stem for path in folder.glob("*.csv")) == ["a", "b", "both"]
+    answer = here("benchmark", tiny, *common, "--row", "d")
+    assert answer.errors == [f"{tiny}: no row is called 'd'; the rows are a, b, both, c"]
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(evaluation, "benchmark", interrupted)
+    answer = here("benchmark", tiny, *common)
+    assert answer.code == 130
+    assert "finished trainings are kept" in answer.err
 
 
 RATINGS = "task={name: dimensions, scale: [1, 5], names: [valence, arousal]}"

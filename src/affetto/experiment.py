@@ -257,14 +257,26 @@ def read_one(source: str | Path, assignments: tuple[str, ...] = (), *, row: str 
     """
     experiments = read(source, assignments)
     if row is not None:
-        rows = ", ".join(each.name for each in experiments)
-        experiments = tuple(each for each in experiments if each.name == row)
-        if not experiments:
-            raise ConfigError(f"{source}: no row is called '{row}'; the rows are {rows}")
+        experiments = tuple(each for each in experiments if each.name == row) or chosen(experiments, [row], source)
     if len(experiments) > 1:
         held = ", ".join(f"{each.name} on {each.protocol}" for each in experiments)
         raise ConfigError(f"{source}: holds {len(experiments)} experiments ({held}); expected one, see --row")
     return experiments[0]
+
+
+def chosen(experiments: tuple[Experiment, ...], names: list[str], source: str | Path) -> tuple[Experiment, ...]:
+    """The rows of these names, with those that they average.
+
+    Raises:
+        ConfigError: if no row has one of the names.
+    """
+    for name in names:
+        if name not in {each.name for each in experiments}:
+            rows = ", ".join(each.name for each in experiments)
+            raise ConfigError(f"{source}: no row is called '{name}'; the rows are {rows}")
+    wanted = [each for each in experiments if each.name in names]
+    averaged = [other for each in wanted for other in each.average or ()]
+    return tuple(each for each in experiments if each in wanted or each in averaged)
 
 
 def _rows(common: JSON, rows: JSON | None) -> list[JSON]:

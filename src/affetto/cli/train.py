@@ -1,6 +1,8 @@
 """Commands that train: train, pretrain, benchmark."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -105,6 +107,9 @@ def benchmark(
     experiment: ExperimentArgument,
     corpus: CorpusOption,
     results: Annotated[Path, typer.Option("--results", help="Folder of results.")] = Path("results"),
+    row: Annotated[
+        list[str] | None, typer.Option("--row", help="Only these rows of a table.", show_default=False)
+    ] = None,
     set_: SetOption = None,
     further: Annotated[
         list[str] | None,
@@ -135,12 +140,13 @@ def benchmark(
     from affetto.report import read
 
     rows = experiments.read(experiment, tuple(set_ or ()))
+    rows = experiments.chosen(rows, row, experiment) if row else rows
     data = with_transcripts(corpora.read(rows[0].corpus, corpus), transcripts)
     others = _corpora(further or [], {each.corpus for row in rows for each in row.further}, further_transcripts or [])
     if any(row.model.hears_words for row in rows):
         for each in (data, *others):
             note_silence(each)
-    with progress_bars() as progress:
+    with progress_bars() as progress, _saying_what_is_kept():
         paths = evaluation.benchmark(
             rows,
             data,
@@ -157,6 +163,16 @@ def benchmark(
         _show_scores([row for row in made if row.results["task"] == task])
     for path in paths:
         err.print(f"results: {path}", markup=False, highlight=False)
+
+
+@contextmanager
+def _saying_what_is_kept() -> Iterator[None]:
+    """Tell whoever interrupts that nothing finished is lost."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        note("interrupted; finished trainings are kept, and the same command goes on with the next")
+        raise
 
 
 def _corpora(named: list[str], asked: set[str], tables: list[str]) -> list["Corpus"]:
