@@ -53,6 +53,7 @@ SMALL = {
     "cnn mockingjay": {"name": "cnn", "front_end": "mockingjay160", "dense": 16, "swish": "trainable"},
     "cnn small": {"name": "cnn", "dense": 16, "dropout": 0.1},
     "cnn14 small": {"name": "cnn14", "encoder": {"width": 4}},
+    "conditioned_cnn14 modality dropout": {**TINY_CONDITIONED, "modality_dropout": {"words": 0.3, "voice": 0.2}},
     "conditioned_cnn14 pre_relu": {**TINY_CONDITIONED, "stages": [2, 5], "shift_position": "pre_relu"},
     "conditioned_cnn14 single stage": {**TINY_CONDITIONED, "stages": [6], "proj_activation": "relu"},
     "conditioned_cnn14 small": TINY_CONDITIONED,
@@ -247,6 +248,22 @@ def test_a_model_that_hears_words_listens_to_them(variant):
     model = built(variant)
     others = listen(model, 16_000) - model.listen(pad(clips(16_000)), ["Because it rained"])
     assert others.any() == ("words" in model.senses)
+
+
+@torch.inference_mode()
+@every_variant
+def test_a_model_answers_without_what_it_says_that_it_can_do_without(variant):
+    model = built(variant)
+    assert model.optional <= model.senses
+    for missing in ("sound", "words"):
+        given = [None if missing == "sound" else pad(clips()), None if missing == "words" else words()]
+        if missing in model.senses - model.optional:
+            with pytest.raises(AssertionError, match="hears"):
+                model.listen(*given)
+        elif missing in model.optional:
+            alone = model.listen(*given)
+            assert alone.isfinite().all()
+            assert not torch.allclose(alone, listen(model), atol=1e-3)
 
 
 @every_variant

@@ -20,6 +20,7 @@ from affetto.cli.console import (
     ModelOption,
     PrecisionOption,
     TranscriptsOption,
+    WithoutOption,
     complain,
     err,
     note,
@@ -27,6 +28,7 @@ from affetto.cli.console import (
     output,
     precision_of,
     progress_bars,
+    sense_of,
     shares,
     shares_table,
     transcriber,
@@ -81,6 +83,7 @@ def predict(
     transcripts: TranscriptsOption = None,
     asr: AsrOption = None,
     language: LanguageOption = None,
+    without: WithoutOption = None,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
 ) -> None:
@@ -88,7 +91,8 @@ def predict(
 
     Results go to stdout, everything else to stderr. A recording that cannot be heard is named there with the reason,
     the others go on, and the exit code is 1. A model that hears words takes them from --transcripts, and where these
-    say nothing from --asr.
+    say nothing from --asr. One that learned to do without words (modality drop-out) judges by the voice where there are
+    none.
     """
     kind = _format(format, out_file)
     sources, faults = _sources(paths, recursive=recursive)
@@ -98,7 +102,11 @@ def predict(
         from affetto.recognizer import Recognizer
 
         recognizer = Recognizer.from_pretrained(
-            model, device=device, precision=precision_of(precision), asr=transcriber(asr, language)
+            model,
+            device=device,
+            precision=precision_of(precision),
+            asr=transcriber(asr, language),
+            without=sense_of(without),
         )
         said = _words(sources, transcripts)
         with output(out_file) as stream, progress_bars() as progress:
@@ -199,6 +207,7 @@ def evaluate(
     transcripts: TranscriptsOption = None,
     asr: AsrOption = None,
     language: LanguageOption = None,
+    without: WithoutOption = None,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
 ) -> None:
@@ -210,7 +219,11 @@ def evaluate(
 
     data = with_transcripts(corpora.find(corpus, kind), transcripts)
     recognizer = Recognizer.from_pretrained(
-        model, device=device, precision=precision_of(precision), asr=transcriber(asr, language)
+        model,
+        device=device,
+        precision=precision_of(precision),
+        asr=transcriber(asr, language),
+        without=sense_of(without),
     )
     task = recognizer.checkpoint.task
     known = task.known(data.table)
