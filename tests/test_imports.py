@@ -26,6 +26,7 @@ MAY_IMPORT = {
     "audio": {"errors"},
     "config": {"errors"},
     "asr": {"audio", "errors"},
+    "mishearing": {"asr", "errors"},
     "device": {"errors"},
     "hub": {"errors"},
     "cards": {"config", "labels"},
