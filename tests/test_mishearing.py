@@ -2,16 +2,24 @@
 
 import random
 import string
+from dataclasses import replace
 
+import numpy as np
+import pandas as pd
 import pytest
+import torch
 
-from affetto import corpora
+from affetto import Recognizer, corpora, models
+from affetto.checkpoint import Checkpoint, save
 from affetto.cli import main
 from affetto.corpora import transcripts
 from affetto.errors import ConfigError
-from affetto.mishearing import SHARES, mishear
+from affetto.mishearing import SHARES, mishear, sweep
+from affetto.tasks import Categories, Dimensions, DimensionsSettings
 
 jiwer = pytest.importorskip("jiwer")
+
+VALENCE = Dimensions(("valence",), ((1.0, 7.0),), DimensionsSettings(names=("valence",)))
 
 
 @pytest.fixture(scope="module")
@@ -87,3 +95,66 @@ def test_the_command_writes_a_table_that_any_corpus_takes(spoken, tmp_path, caps
     with pytest.raises(SystemExit, match="^1$"):
         main()
     assert "is there already; give a new file" in capsys.readouterr().err
+
+
+@pytest.fixture
+def rated(spoken):
+    """Twelve clips with words, rated at random."""
+    corpus = corpora.read("table", spoken).select(pd.Series([n % 8 == 0 for n in range(96)]))
+    ratings = np.random.default_rng(0).uniform(1, 7, size=(len(corpus), 1))
+    return corpora.Corpus(corpus.info, corpus.root, corpus.table.assign(valence=ratings))
+
+
+def reader(tiny_bert, task) -> Checkpoint:
+    settings = models.parse_settings({"name": "bert", "encoder": tiny_bert}, source="test")
+    torch.manual_seed(0)
+    model = models.get("bert").create(settings, len(task.labels))
+    model.load_pretrained()
+    return Checkpoint(model.eval(), settings, task, {"name": "reader"})
+
+
+def test_a_sweep_reads_the_same_clips_with_ever_more_errors(rated, tiny_bert):
+    listener = Recognizer(reader(tiny_bert, VALENCE), device="cpu")
+    found = sweep(listener, rated, [0.0, 0.3, 0.6])
+    assert list(found.n) == [12] * 3
+    gold = [text.lower().strip(".,!?") for text in rated.transcripts]
+    for row in found.itertuples():
+        heard = mishear(rated.transcripts, row.rate)
+        assert jiwer.wer(gold, [text.lower().strip(".,!?") for text in heard]) == pytest.approx(row.wer)
+        answers = [listener.predict(None, words=text).dimensions["valence"] for text in heard]
+        covariance = np.cov(answers, rated.table.valence, bias=True)
+        ccc = 2 * covariance[0, 1] / (covariance.trace() + (np.mean(answers) - rated.table.valence.mean()) ** 2)
+        assert row.ccc_valence == pytest.approx(ccc, abs=1e-5)
+    assert found.ccc_valence.nunique() == 3
+
+
+def test_a_sweep_answers_on_the_corpuss_scale(rated, tiny_bert):
+    """Ratings halved with their scale are as well rated as before."""
+    info = replace(rated.info, dimensions={"valence": (0.5, 3.5)})
+    halved = corpora.Corpus(info, rated.root, rated.table.assign(valence=rated.table.valence / 2))
+    listener = Recognizer(reader(tiny_bert, VALENCE), device="cpu")
+    once, again = (sweep(listener, each, [0.0]) for each in (rated, halved))
+    assert again.ccc_valence[0] == pytest.approx(once.ccc_valence[0], abs=1e-6)
+    assert again.mse_valence[0] == pytest.approx(once.mse_valence[0] / 4, rel=1e-6)
+
+
+def test_a_sweep_takes_words_and_ratings(rated, tiny_bert):
+    with pytest.raises(ConfigError, match="reader: expected a model that hears words and gives ratings"):
+        sweep(Recognizer(reader(tiny_bert, Categories(("anger", "joy"))), device="cpu"), rated, [0.0])
+
+
+def test_the_sweeps_command_writes_scores_and_a_figure(rated, tiny_bert, tmp_path, monkeypatch, capsys):
+    save(reader(tiny_bert, VALENCE), tmp_path / "reader")
+    table = rated.table.reset_index()
+    table["file"] = [str(rated.path(file)) for file in table["file"]]
+    table[["file", "transcript", "valence", "speaker"]].to_csv(tmp_path / "rated.csv", index=False)
+    command = ["affetto", "misheard", str(tmp_path / "reader"), "--corpus", str(tmp_path / "rated.csv")]
+    command += ["--rate", "0", "--rate", "0.5", "--out", str(tmp_path / "misheard.csv")]
+    monkeypatch.setattr("sys.argv", command)
+    with pytest.raises(SystemExit, match="^0$"):
+        main()
+    assert "valence, CCC" in capsys.readouterr().out
+    found = pd.read_csv(tmp_path / "misheard.csv")
+    assert list(found.rate) == [0.0, 0.5]
+    assert found.wer[0] == 0
+    assert (tmp_path / "misheard.png").read_bytes()[:4] == b"\x89PNG"

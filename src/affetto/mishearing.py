@@ -8,9 +8,16 @@ how much it leans on its words.
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
+
+import pandas as pd
 
 from affetto.asr import normalise, word_error_rate
-from affetto.errors import ConfigError
+from affetto.corpora.base import Corpus
+from affetto.errors import AudioError, ConfigError
+from affetto.recognizer import Recognizer
+from affetto.scores import DimensionScores
+from affetto.tasks import Scale
 
 SHARES = {"substitution": 0.6, "deletion": 0.2, "insertion": 0.2}
 """Of the errors. Recognisers mostly take one word for another."""
@@ -61,6 +68,56 @@ def mishear(transcripts: Sequence[str | None], rate: float, *, seed: int = 0) ->
         middle = (low + high) // 2
         low, high = (middle + 1, high) if wrong(middle) < rate else (low, middle)
     return with_errors(min((low, max(low - 1, 0)), key=lambda count: abs(wrong(count) - rate)))
+
+
+def sweep(recognizer: Recognizer, corpus: Corpus, rates: Sequence[float], *, seed: int = 0) -> pd.DataFrame:
+    """How well a model of dimensions rates a corpus, the more of its words are misheard.
+
+    The model is as it was trained; what it is given to read changes, what it hears does not. Its answers are put on the
+    corpus's scales.
+
+    Args:
+        recognizer: of a model that hears words and gives ratings.
+        corpus: rated, with transcripts.
+        rates: word error rates, from 0 on.
+        seed: of the errors.
+
+    Returns:
+        A row a rate: `model`, `rate`, `wer` (the rate that was reached), `n` (clips), and all scores of ratings.
+
+    Raises:
+        ConfigError: if the model hears no words, or gives no ratings.
+        CorpusError: if there are no transcripts.
+        AudioError: at the first clip that cannot be heard.
+    """
+    task, name = recognizer.checkpoint.task, recognizer.checkpoint.name
+    if "words" not in recognizer.senses or task.gives != "dimensions":
+        raise ConfigError(f"{name}: expected a model that hears words and gives ratings")
+    corpus.check_transcripts()
+    corpus = corpus.select(task.known(corpus.table))
+    gold, rows = [text or "" for text in corpus.transcripts], []
+    for rate in rates:
+        heard = mishear(corpus.transcripts, rate, seed=seed)
+        spoilt = replace(corpus, table=corpus.table.assign(transcript=pd.Series(heard, corpus.table.index, object)))
+        answers = []
+        for answer, truth in zip(recognizer.predict_corpus(spoilt), task.truth(corpus.table), strict=True):
+            if isinstance(answer, AudioError):
+                raise answer
+            answers.append({**_on_scales_of(corpus, answer.dimensions, task.scales), **truth})
+        wer, _ = word_error_rate(gold, [text or "" for text in heard])
+        scores = DimensionScores(task.labels).of(pd.DataFrame(answers))
+        rows.append({"model": name, "rate": rate, "wer": wer, "n": len(corpus), **scores})
+    return pd.DataFrame(rows)
+
+
+def _on_scales_of(corpus: Corpus, ratings: dict[str, float], scales: dict[str, Scale]) -> dict[str, float]:
+    """Ratings from a model's own scales on a corpus's, end on end; as they are where the corpus states none."""
+    moved = {}
+    for name, rating in ratings.items():
+        low, high = scales[name]
+        new_low, new_high = corpus.dimensions.get(name, (low, high))
+        moved[name] = new_low + (rating - low) / (high - low) * (new_high - new_low)
+    return moved
 
 
 def _error(word: str, vocabulary: Sequence[str], drawn: random.Random) -> list[str]:

@@ -214,7 +214,7 @@ def evaluate(
     """Score a checkpoint on a corpus. Says so when the checkpoint was trained on some of it."""
     import pandas as pd
 
-    from affetto import corpora, runs
+    from affetto import corpora
     from affetto.recognizer import Recognizer
 
     data = with_transcripts(corpora.find(corpus, kind), transcripts)
@@ -251,7 +251,66 @@ def evaluate(
     predictions = pd.DataFrame(rows)
     title = f"{recognizer.checkpoint.name} on {len(rows)} utterances of {data.info.title}"
     {"probabilities": _show_confusion, "dimensions": _show_ratings}[task.gives](predictions, task.labels, title)
-    files = {data.path(file) for file in predictions.file}
+    _warn_of_training(recognizer, {data.path(file) for file in predictions.file})
+    if out_file:
+        with output(out_file) as stream:
+            predictions.to_csv(stream, index=False, lineterminator="\n", float_format="%.6f")
+    if faults:
+        raise typer.Exit(1)
+
+
+@app.command()
+def misheard(
+    models: Annotated[
+        list[str], typer.Argument(help="Checkpoints of models that hear words: names, folders, hub ids.")
+    ],
+    corpus: CorpusOption,
+    out_file: Annotated[Path, typer.Option("--out", "-o", help="Write scores there, CSV, and a figure beside it.")],
+    kind: Annotated[
+        str | None, typer.Option("--kind", help="Which corpus it is; found out when not given.", show_default=False)
+    ] = None,
+    clips: Annotated[
+        str, typer.Option("--clips", help="all, or a protocol of the corpus, whose test clips are taken.")
+    ] = "all",
+    rate: Annotated[list[float] | None, typer.Option("--rate", help="Word error rates; 0 to 0.6 if not given.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the errors.")] = 0,
+    transcripts: TranscriptsOption = None,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
+) -> None:
+    """Rate a corpus with ever more of its words made wrong: how much do models lean on their words?"""
+    import pandas as pd
+
+    from affetto import corpora, protocol
+    from affetto.mishearing import sweep
+    from affetto.recognizer import Recognizer
+    from affetto.report import misheard_figure
+
+    data = with_transcripts(corpora.find(corpus, kind), transcripts)
+    rows = protocol.tested(data, clips)
+    data = data.select(pd.Series(range(len(data))).isin(rows))
+    files = {data.path(file) for file in data.table.index.get_level_values("file")}
+    swept = []
+    for model in models:
+        recognizer = Recognizer.from_pretrained(model, device=device, precision=precision_of(precision))
+        _warn_of_training(recognizer, files)
+        swept.append(sweep(recognizer, data, rate or [n / 10 for n in range(7)], seed=seed))
+    found = pd.concat(swept)
+    labels = [name.removeprefix("ccc_") for name in map(str, found) if name.startswith("ccc_")]
+    table = Table("model", "word errors in %", *(f"{name}, CCC" for name in labels), title=data.info.title)
+    for row in found.to_dict("records"):
+        table.add_row(row["model"], f"{100 * row['wer']:.1f}", *(f"{row[f'ccc_{name}']:.3f}" for name in labels))
+    out.print(table)
+    with output(out_file) as stream:
+        found.to_csv(stream, index=False, lineterminator="\n", float_format="%.6f")
+    title = f"{data.info.title}, {len(data)} clips"
+    misheard_figure(found, labels, title=title, path=out_file.with_suffix(".png"))
+
+
+def _warn_of_training(recognizer: "Recognizer", files: set[Path]) -> None:
+    """Tell how many of some files a model was trained on."""
+    from affetto import runs
+
     heard = sum(runs.heard(recognizer.checkpoint.provenance, path) for path in files)
     if heard:
         err.print(
@@ -259,11 +318,6 @@ def evaluate(
             "these scores say nothing about new recordings",
             style="yellow",
         )
-    if out_file:
-        with output(out_file) as stream:
-            predictions.to_csv(stream, index=False, lineterminator="\n", float_format="%.6f")
-    if faults:
-        raise typer.Exit(1)
 
 
 def _show_confusion(predictions: "pd.DataFrame", labels: tuple[str, ...], title: str) -> None:
