@@ -817,3 +817,19 @@ def test_the_cache_is_shown_and_cleared(run, tiny, synthetic, tmp_path):
     assert not list((tmp_path / "c").rglob("*.safetensors"))
     assert "frozen" not in run("cache", "show", "--cache", tmp_path / "c").out
     assert run("cache", "show").code == 0
+
+
+# Without a side
+
+
+@pytest.mark.parametrize(
+    ("without", "words"),
+    [
+        ("smell", "--without smell: expected words or sound"),
+        ("sound", "cannot do without sound: it was not trained to"),
+    ],
+)
+def test_what_a_model_needs_cannot_be_left_out(here, without, words):
+    answer = here("predict", SAMPLES, "--without", without)
+    assert answer.code == 1
+    assert words in answer.err
