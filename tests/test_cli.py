@@ -37,6 +37,7 @@ COMMANDS = [
     ["train"],
     ["benchmark"],
     ["evaluate"],
+    ["misheard"],
     ["audit"],
     ["verify"],
     ["report"],
@@ -48,6 +49,7 @@ COMMANDS = [
     ["corpora", "show"],
     ["corpora", "check"],
     ["corpora", "make"],
+    ["corpora", "mishear"],
     ["models"],
     ["models", "list"],
     ["models", "show"],
@@ -854,3 +856,19 @@ def test_the_cache_is_shown_and_cleared(run, tiny, synthetic, tmp_path):
     assert not list((tmp_path / "c").rglob("*.safetensors"))
     assert "frozen" not in run("cache", "show", "--cache", tmp_path / "c").out
     assert run("cache", "show").code == 0
+
+
+# Without a side
+
+
+@pytest.mark.parametrize(
+    ("without", "words"),
+    [
+        ("smell", "--without smell: expected words or sound"),
+        ("sound", "cannot do without sound: it was not trained to"),
+    ],
+)
+def test_what_a_model_needs_cannot_be_left_out(here, without, words):
+    answer = here("predict", SAMPLES, "--without", without)
+    assert answer.code == 1
+    assert words in answer.err

@@ -14,6 +14,7 @@ from affetto.bench import Bench
 from affetto.cache import FeatureCache
 from affetto.errors import ConfigError
 from affetto.models import SpeechModel
+from affetto.models.modalities import ModalityDropout, ModalityDropoutSettings
 
 WORDS = {"width": 8, "layers": 1, "heads": 1, "inner": 8, "vocabulary": 64}
 ALL = (1, 2, 3, 4, 5, 6)
@@ -152,6 +153,93 @@ def test_words_are_never_trained():
         create(words={**WORDS, "trainable": True})
 
 
+# Modality drop-out
+
+GAINS = ("weight", "bias")
+DROPPING = {"words": 0.3, "voice": 0.3}
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("shift_position", ["post_relu", "pre_relu"])
+def test_without_words_it_is_cnn14_and_without_a_voice_it_hears_shifts_alone(shift_position):
+    stages = (2, 5)
+    model = create(stages=stages, shift_position=shift_position, modality_dropout=DROPPING)
+    assert model.optional == {"sound", "words"}
+    streams, state = heard((70, 40, 96)), model.trained_state
+    frames, embeddings = streams["log_mel"], streams["words"].values[:, 0]
+    pre_relu = shift_position == "pre_relu"
+
+    without_words = model({"log_mel": frames})
+    expected = [by_hand(state, clip, embeddings[0], stages=()) for clip in frames.unbind()]
+    torch.testing.assert_close(without_words, torch.cat(expected), atol=1e-5, rtol=1e-5)
+
+    # 32 frames whose maps before the first shift, in block 2, are made zero by that block's last batch norm.
+    zero = {f"encoder.blocks.1.bn2.{name}": torch.zeros_like(state["encoder.blocks.1.bn2.bias"]) for name in GAINS}
+    expected = [
+        by_hand({**state, **zero}, frames.values[0, :32], e, stages=stages, pre_relu=pre_relu) for e in embeddings
+    ]
+    torch.testing.assert_close(model({"words": streams["words"]}), torch.cat(expected), atol=1e-5, rtol=1e-5)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("stages", [ALL, (6,), (2, 5)])
+@pytest.mark.parametrize("proj_activation", ["none", "relu"])
+def test_a_clip_that_one_side_is_dropped_of_is_answered_as_one_that_lacks_it(stages, proj_activation, monkeypatch):
+    model = create(stages=stages, proj_activation=proj_activation, modality_dropout=DROPPING)
+    streams = heard((70, 40, 96))
+    whole, voices, words = model(streams), model({"log_mel": streams["log_mel"]}), model({"words": streams["words"]})
+    drawn = torch.tensor([True, False, True]), torch.tensor([True, True, False])
+    monkeypatch.setattr(model.modality_dropout, "forward", lambda _streams: drawn)
+    expected = torch.stack([whole[0], words[1], voices[2]])
+    torch.testing.assert_close(model(streams), expected, atol=1e-5, rtol=1e-5)
+    assert not torch.allclose(whole, expected, atol=1e-3)
+
+
+def test_what_is_never_dropped_changes_nothing_and_draws_nothing():
+    for stated in ({}, {"modality_dropout": {"words": 0.0, "voice": 0.0}}):
+        model = create(encoder={"width": 2, "dropout": 0.5}, **stated).train()
+        assert model.optional == frozenset()
+        streams = heard((70, 40))
+        torch.manual_seed(0)
+        answer = model(streams)
+        torch.manual_seed(0)
+        shifts = {int(n): each(streams["words"].values[:, 0]) for n, each in model.projections.items()}
+        assert torch.equal(answer, model.classifier(model.encoder(streams["log_mel"], shifts)))
+
+
+def test_sides_are_dropped_as_often_as_asked_and_never_both():
+    dropout = ModalityDropout(ModalityDropoutSettings(words=0.3, voice=0.2))
+    streams = {"words": Padded(torch.zeros(20_000, 1, 1), torch.ones(20_000, dtype=torch.int64))}
+    torch.manual_seed(0)
+    voiced, worded = dropout(streams)
+    assert voiced.float().mean().item() == pytest.approx(0.8, abs=0.015)  # five standard errors
+    assert worded.float().mean().item() == pytest.approx(0.7, abs=0.017)
+    assert (voiced | worded).all()
+    assert dropout.eval()(streams) == (None, None)
+    only_words, nobody = ModalityDropout(ModalityDropoutSettings(words=0.5)), ModalityDropout(ModalityDropoutSettings())
+    assert only_words(streams)[0] is None
+    assert nobody(streams) == (None, None)
+
+
+def test_a_dropped_side_gets_no_gradient(monkeypatch):
+    model = create(stages=(2, 5), modality_dropout=DROPPING).train()
+    for voice, words in ((False, True), (True, False)):
+        model.zero_grad()
+        drawn = torch.full((2,), voice), torch.full((2,), words)
+        monkeypatch.setattr(model.modality_dropout, "forward", lambda _streams, drawn=drawn: drawn)
+        model(heard((70, 40)))[:, 0].sum().backward()
+        slopes = {name: bool(p.grad.any()) for name, p in model.named_parameters() if p.grad is not None}
+        assert slopes["projections.2.weight"] == slopes["projections.5.bias"] == words
+        assert slopes["encoder.blocks.0.conv1.weight"] == slopes["encoder.blocks.1.bn2.weight"] == voice
+        assert slopes["encoder.blocks.2.conv1.weight"]
+        assert slopes["classifier.weight"]
+
+
+def test_shares_that_leave_no_clip_whole_are_refused():
+    with pytest.raises(ConfigError, match=r"leave no clip whole: 0.5 \+ 0.5 is not below 1"):
+        create(modality_dropout={"words": 0.5, "voice": 0.5})
+
+
 # In training
 
 
@@ -165,13 +253,21 @@ def killed(what, done, total):
         raise KilledError
 
 
-def test_trained_by_the_papers_recipe_and_interrupted_it_ends_as_if_it_had_not_been(spoken, tiny_bert, tmp_path):
+@pytest.mark.parametrize("dropping", [{}, DROPPING])
+def test_trained_by_the_papers_recipe_and_interrupted_it_ends_as_if_it_had_not_been(
+    spoken, tiny_bert, dropping, tmp_path
+):
     """Of two clips that sound alike, it tells apart what is said; BERT stays as it was."""
     content = {
         "name": "x",
         "corpus": "table",
         "protocol": "speaker-4fold",
-        "model": {"name": "conditioned_cnn14", "encoder": {"width": 2}, "words": tiny_bert},
+        "model": {
+            "name": "conditioned_cnn14",
+            "encoder": {"width": 2},
+            "words": tiny_bert,
+            "modality_dropout": dropping,
+        },
         "training": {
             "epochs": 4,
             "batch_size": 16,

@@ -55,6 +55,7 @@ MAY_IMPORT = {
     | {"runs", "training"},
     "panns": BOTTOM | {"checkpoint", "encoders", "frontend", "models"},
     "recognizer": BOTTOM | {"asr", "checkpoint", "corpora", "models", "pretrained", "tasks"},
+    "mishearing": {"asr", "corpora", "errors", "recognizer", "scores", "tasks"},
     "audit": {"bench", "corpora", "dataset", "errors", "fingerprint", "protocol", "splits", "tables"},
     "dataset": BOTTOM | {"cache", "corpora", "models", "tasks"},
     "optimizers": set(),

@@ -29,6 +29,7 @@ TINY_WHISPER = {"name": "whisper", "outputs": [1, 2], "width": 32, "heads": 2, "
 TINY_BERT = {"name": "speech_bert", "preset": None, "width": 32, "layers": 2, "heads": 2}
 TINY_TEXT = {"width": 32, "layers": 2, "heads": 2, "inner": 64, "positions": 64, "max_tokens": 48}
 TINY_CONDITIONED = {"name": "conditioned_cnn14", "encoder": {"width": 4}, "words": TINY_TEXT}
+TINY_CONDITIONED_WHISPER = {"name": "conditioned_whisper", "encoder": TINY_WHISPER, "words": TINY_TEXT, "width": 24}
 TINY_FUSION = {"name": "fusion_convbert", "width": 24, "layers": 2, "heads": 3}
 TINY_TRANSFORMER = {"name": "speech_bert", "width": 24, "layers": 2, "heads": 3}
 SMALL = {
@@ -53,9 +54,16 @@ SMALL = {
     "cnn mockingjay": {"name": "cnn", "front_end": "mockingjay160", "dense": 16, "swish": "trainable"},
     "cnn small": {"name": "cnn", "dense": 16, "dropout": 0.1},
     "cnn14 small": {"name": "cnn14", "encoder": {"width": 4}},
+    "conditioned_cnn14 modality dropout": {**TINY_CONDITIONED, "modality_dropout": {"words": 0.3, "voice": 0.2}},
     "conditioned_cnn14 pre_relu": {**TINY_CONDITIONED, "stages": [2, 5], "shift_position": "pre_relu"},
     "conditioned_cnn14 single stage": {**TINY_CONDITIONED, "stages": [6], "proj_activation": "relu"},
     "conditioned_cnn14 small": TINY_CONDITIONED,
+    "conditioned_whisper modality dropout": {
+        **TINY_CONDITIONED_WHISPER,
+        "modality_dropout": {"words": 0.3, "voice": 0.2},
+    },
+    "conditioned_whisper single stage": {**TINY_CONDITIONED_WHISPER, "stages": 1},
+    "conditioned_whisper small": TINY_CONDITIONED_WHISPER,
     "fusion_convbert concatenation": {**TINY_FUSION, "encoder": TINY_BERT, "arrangement": "concatenation"},
     "fusion_convbert equation_10": {**TINY_FUSION, "encoder": TINY_BERT, "arrangement": "equation_10"},
     "fusion_convbert robust_cnn": {**TINY_FUSION, "encoder": TINY_BERT, "arrangement": "robust_cnn"},
@@ -256,6 +264,22 @@ def test_a_model_that_hears_words_listens_to_them(variant):
     model = built(variant)
     others = listen(model, 16_000) - model.listen(pad(clips(16_000)), ["Because it rained"])
     assert others.any() == ("words" in model.senses)
+
+
+@torch.inference_mode()
+@every_variant
+def test_a_model_answers_without_what_it_says_that_it_can_do_without(variant):
+    model = built(variant)
+    assert model.optional <= model.senses
+    for missing in ("sound", "words"):
+        given = [None if missing == "sound" else pad(clips()), None if missing == "words" else words()]
+        if missing in model.senses - model.optional:
+            with pytest.raises(AssertionError, match="hears"):
+                model.listen(*given)
+        elif missing in model.optional:
+            alone = model.listen(*given)
+            assert alone.isfinite().all()
+            assert not torch.allclose(alone, listen(model), atol=1e-3)
 
 
 @every_variant

@@ -22,7 +22,7 @@ from affetto import (
     runs,
 )
 from affetto.cache import FeatureCache
-from affetto.checkpoint import Checkpoint
+from affetto.checkpoint import Checkpoint, save
 from affetto.tasks import Categories
 
 SAMPLES = Path(__file__).parents[1] / "samples"
@@ -289,6 +289,56 @@ def test_a_corpuss_own_words_are_heard_and_need_no_sound(reader, tmp_path):
     assert (glad.file, glad.start, sad.file) == ("gone.wav", 0.0, "lost.wav")
     assert distance(glad, listener.predict(CLIPS[0], words="how nice")) < 1e-6
     assert distance(glad, sad) > 1e-4
+
+
+@pytest.fixture(scope="module")
+def either(tiny_bert, tmp_path_factory) -> Path:
+    """The folder of a model that learned to do without words, and without a voice; with random weights."""
+    content = {"name": "conditioned_cnn14", "encoder": {"width": 2}, "words": tiny_bert}
+    settings = models.parse_settings({**content, "modality_dropout": {"words": 0.2, "voice": 0.2}}, source="test")
+    torch.manual_seed(0)
+    model = models.get("conditioned_cnn14").create(settings, 3)
+    model.load_pretrained()
+    torch.nn.init.normal_(model.classifier.weight)
+    folder = tmp_path_factory.mktemp("either")
+    save(Checkpoint(model.eval(), settings, Categories(("anger", "fear", "joy")), {"name": "either"}), folder)
+    return folder
+
+
+def test_who_can_do_without_hears_both_or_either(either):
+    """Read from its folder, whose settings say what it can do without."""
+    listener = Recognizer.from_pretrained(either, device="cpu", precision="fp32")
+    whole = listener.predict(CLIPS[0], words="how nice")
+    voice, words = listener.predict(CLIPS[0]), listener.predict(None, words="how nice")
+    assert min(distance(whole, voice), distance(whole, words), distance(voice, words)) > 1e-4
+    assert voice.notes == ("has no transcript, judged by the voice alone",)
+    assert (words.file, words.end, words.notes) == ("", 0.0, ())
+    with pytest.raises(AudioError, match="^<array>: has no recording, and either hears sound; give one$") as caught:
+        listener.predict(None)
+    assert caught.value.reason == "no_sound"
+
+    mixed = [(CLIPS[0], "how nice"), (CLIPS[0], None), (None, "how nice"), (None, None), (CLIPS[1], "")]
+    *known, unknown, silent = listener.predict_all([a for a, _ in mixed], words=[b for _, b in mixed])
+    assert [distance(a, b) < 1e-5 for a, b in zip(known, (whole, voice, words), strict=True)] == [True] * 3
+    assert isinstance(unknown, AudioError)
+    assert distance(silent, listener.predict(CLIPS[1])) > 1e-4  # to hear that nothing is said is to hear words
+
+
+def test_what_is_there_can_be_left_out(either, reader, tmp_path):
+    path = tmp_path / "labels.csv"
+    path.write_text("file,emotion,transcript\ngone.wav,joy,how nice\n")
+    both = Recognizer.from_pretrained(either, device="cpu", precision="fp32")
+    deaf = Recognizer.from_pretrained(either, device="cpu", precision="fp32", without="sound")
+    [read] = deaf.predict_corpus(corpora.read("table", path))
+    for answer in (read, deaf.predict(CLIPS[0], words="how nice")):
+        assert distance(answer, both.predict(None, words="how nice")) < 1e-5
+    with pytest.raises(AudioError, match="has no transcript, and either hears words"):
+        deaf.predict(CLIPS[0])
+    wordless = Recognizer.from_pretrained(either, device="cpu", precision="fp32", without="words")
+    answer = wordless.predict(CLIPS[0], words="how nice")
+    assert (distance(answer, both.predict(CLIPS[0])) < 1e-5, answer.notes) == (True, ())
+    with pytest.raises(ConfigError, match="reader cannot do without words: it was not trained to"):
+        Recognizer(reader, device="cpu", without="words")
 
 
 def test_who_hears_no_words_does_not_mind_them(shipped, alone):

@@ -65,7 +65,7 @@ class Checkpoint:
 
     def answers(
         self,
-        waveforms: Sequence[audio.Waveform],
+        waveforms: Sequence[audio.Waveform] | None,
         words: Sequence[str] | None = None,
         *,
         device: torch.device | str = "cpu",
@@ -73,12 +73,13 @@ class Checkpoint:
         """Probabilities or ratings, (clips, labels), on the CPU, in the precision of the context.
 
         Args:
-            waveforms: of the clips; not looked at by a model that hears words alone.
-            words: what is said in each; None does for a model that hears no words.
+            waveforms: of the clips; not looked at by a model that hears words alone. None does for a model that can
+                do without.
+            words: what is said in each; None does for a model that hears no words, or can do without.
             device: where the model is.
         """
         padded = None
-        if "sound" in self.model.senses:
+        if "sound" in self.model.senses and waveforms is not None:
             padded = pad([torch.from_numpy(waveform) for waveform in waveforms]).to(device)
         with torch.inference_mode():
             return self.task.decode(self.model.listen(padded, words)).cpu()

@@ -13,7 +13,9 @@ Every message says what went wrong, what was found, what was expected and what t
 
 from typing import Literal
 
-AudioReason = Literal["missing", "undecodable", "truncated", "empty", "too_short", "silent", "not_finite", "no_words"]
+AudioReason = Literal[
+    "missing", "undecodable", "truncated", "empty", "too_short", "silent", "not_finite", "no_words", "no_sound"
+]
 
 
 class AffettoError(Exception):

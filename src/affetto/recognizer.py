@@ -17,7 +17,8 @@ from affetto.batch import by_length
 from affetto.checkpoint import Checkpoint
 from affetto.corpora.base import Corpus
 from affetto.device import Precision, autocast, choose
-from affetto.errors import AudioError
+from affetto.errors import AudioError, ConfigError
+from affetto.models.base import Sense
 
 Source = str | Path | bytes | BinaryIO | tuple[npt.NDArray[Any], int]
 """A path, a file's bytes, an open binary file, or samples with their rate in Hz."""
@@ -84,9 +85,10 @@ class Recognizer:
         device: where to compute: "auto", "cpu", "cuda" or "mps".
         precision: "auto" computes in bfloat16 where the hardware is fast at it, "fp32" never, "bf16" always.
         asr: writes down what is said where no transcript is given; for models that hear words.
+        without: what is not listened to although it is there; for models that can do without.
 
     Raises:
-        ConfigError: if the device is not there.
+        ConfigError: if the device is not there, or the model cannot do without.
 
     Example:
         >>> recognizer = Recognizer.from_pretrained()
@@ -97,10 +99,21 @@ class Recognizer:
     """
 
     def __init__(
-        self, model: Checkpoint, *, device: str = "auto", precision: Precision = "auto", asr: Transcriber | None = None
+        self,
+        model: Checkpoint,
+        *,
+        device: str = "auto",
+        precision: Precision = "auto",
+        asr: Transcriber | None = None,
+        without: Sense | None = None,
     ) -> None:
+        if without is not None and without not in model.model.optional:
+            raise ConfigError(
+                f"{model.name} cannot do without {without}: it was not trained to (see the setting modality_dropout)"
+            )
         self.checkpoint = model
-        self.senses = model.model.senses
+        self.senses = model.model.senses - {without}
+        self.optional = model.model.optional if without is None else frozenset()
         self.asr = asr
         self.device = choose(device)
         self.precision: Precision = precision
@@ -114,6 +127,7 @@ class Recognizer:
         device: str = "auto",
         precision: Precision = "auto",
         asr: Transcriber | None = None,
+        without: Sense | None = None,
     ) -> "Recognizer":
         """The recogniser of a checkpoint.
 
@@ -122,12 +136,13 @@ class Recognizer:
             device: where to compute.
             precision: in which numbers.
             asr: writes down what is said where no transcript is given.
+            without: what is not listened to.
 
         Raises:
             CheckpointError: if there is no such checkpoint, or it is damaged.
-            ConfigError: if the device is not there.
+            ConfigError: if the device is not there, or the model cannot do without.
         """
-        return cls(checkpoint.load(locate(source)), device=device, precision=precision, asr=asr)
+        return cls(checkpoint.load(locate(source)), device=device, precision=precision, asr=asr, without=without)
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write the checkpoint, with its card, to a folder."""
@@ -144,26 +159,26 @@ class Recognizer:
         """Of a table of predictions: `file`, `start` and `end`, then what the model gives."""
         return ("file", "start", "end", *self.checkpoint.task.columns)
 
-    def predict(self, source: Source, *, words: str | None = None) -> Prediction:
+    def predict(self, source: Source | None, *, words: str | None = None) -> Prediction:
         """What is heard in one recording.
 
         Args:
             source: a path, a file's bytes, an open binary file, or (samples, rate in Hz); samples of any channel
-                count and number type.
+                count and number type. None, where there are words alone, does for a model that needs no sound.
             words: what is said in it, "" for nothing; only looked at by models that hear words.
 
         Raises:
-            AudioError: if it cannot be heard, or the model hears words and there are none.
+            AudioError: if it cannot be heard, or the model hears words, cannot do without, and there are none.
         """
         return self._hear([self._worded(_read(source), words)])[0]
 
     def predict_all(
-        self, sources: Iterable[Source], *, words: Iterable[str | None] | None = None
+        self, sources: Iterable[Source | None], *, words: Iterable[str | None] | None = None
     ) -> Iterator[Prediction | AudioError]:
         """What is heard in each of many recordings, in their order; batched by length.
 
         Args:
-            sources: of the recordings.
+            sources: of the recordings, None where there are words alone.
             words: what is said in each, None where that is not known; None: nothing is known.
 
         Yields:
@@ -220,13 +235,12 @@ class Recognizer:
 
     def _hear(self, clips: "Sequence[_Heard]") -> list[Prediction]:
         """Predictions of some recordings, in their order."""
-        lengths = [len(clip.waveform) for clip in clips]
         results: dict[int, Prediction] = {}
-        for batch in by_length(lengths, len(clips), budget=round(BATCH_SECONDS * audio.SAMPLE_RATE)):
+        for batch in self._batches(clips):
+            waveforms = [clips[i].waveform for i in batch] if self._sounds(clips[batch[0]]) else None
+            words = [text for i in batch if (text := clips[i].words) is not None] or None
             with autocast(self.device, self.precision):
-                rows = self.checkpoint.answers(
-                    [clips[i].waveform for i in batch], [clips[i].words for i in batch], device=self.device
-                )
+                rows = self.checkpoint.answers(waveforms, words, device=self.device)
             for i, row in zip(batch, rows.tolist(), strict=True):
                 clip = clips[i]
                 heard = {self.checkpoint.task.gives: dict(zip(self.labels, row, strict=True))}
@@ -234,6 +248,20 @@ class Recognizer:
                 end = clip.start + clip.seconds
                 results[i] = Prediction(clip.name, clip.start, end, probabilities, dimensions, clip.notes)
         return [results[i] for i in range(len(clips))]
+
+    def _batches(self, clips: "Sequence[_Heard]") -> Iterator[list[int]]:
+        """Clips of which the same is there, and that are similar in length; indices into `clips`."""
+        alike: dict[tuple[bool, bool], list[int]] = {}
+        for i, clip in enumerate(clips):
+            alike.setdefault((self._sounds(clip), clip.words is None), []).append(i)
+        for group in alike.values():
+            lengths = [len(clips[i].waveform) for i in group]
+            for batch in by_length(lengths, len(group), budget=round(BATCH_SECONDS * audio.SAMPLE_RATE)):
+                yield [group[i] for i in batch]
+
+    def _sounds(self, clip: "_Heard") -> bool:
+        """Whether there is sound that the model listens to."""
+        return "sound" in self.senses and len(clip.waveform) > 0
 
     def _utterance(self, corpus: Corpus, row: int) -> "_Heard":
         file, start, _ = corpus.table.index[row]
@@ -248,34 +276,40 @@ class Recognizer:
         """A recording with what is said in it, as it was given or as the ASR hears it.
 
         Raises:
-            AudioError: if the model hears words and there are none.
+            AudioError: if what the model hears is not there, and it cannot do without.
         """
-        if "words" not in self.senses:
-            return heard
-        if words is None and self.asr is not None:
-            words = self.asr.transcribe(heard.waveform)
-        if words is None:
-            raise AudioError(
-                heard.name or "<array>",
-                "no_words",
-                f"has no transcript, and {self.checkpoint.name} hears words; give --transcripts FILE, or --asr MODEL",
-            )
-        return replace(heard, words=words)
+        if "words" in self.senses:
+            if words is None and self.asr is not None and len(heard.waveform):
+                words = self.asr.transcribe(heard.waveform)
+            heard = replace(heard, words=words)
+        name, model = heard.name or "<array>", self.checkpoint.name
+        sounds = self._sounds(heard)
+        if "sound" in self.senses and not sounds and ("sound" not in self.optional or words is None):
+            raise AudioError(name, "no_sound", f"has no recording, and {model} hears sound; give one")
+        if "words" in self.senses and words is None:
+            if "words" not in self.optional:
+                hint = "give --transcripts FILE, or --asr MODEL"
+                raise AudioError(name, "no_words", f"has no transcript, and {model} hears words; {hint}")
+            heard = replace(heard, notes=(*heard.notes, "has no transcript, judged by the voice alone"))
+        return heard
 
 
 @dataclass(frozen=True)
 class _Heard:
-    """A recording under the name that it was given by, the second at which it begins there, and what is said in it."""
+    """A recording under the name that it was given by, the second at which it begins there, and what is said in it.
+
+    Its waveform is empty where nobody listened, its words None where nobody knows or asks.
+    """
 
     name: str
     waveform: Waveform
     start: float = 0.0
     notes: tuple[str, ...] = ()
-    words: str = ""
+    words: str | None = None
 
     @property
     def seconds(self) -> float:
-        """Duration in seconds; 0 where nobody listened, because the words were known."""
+        """Duration in seconds; 0 where nobody listened."""
         return len(self.waveform) / audio.SAMPLE_RATE
 
 
@@ -286,7 +320,9 @@ def locate(source: str | Path | None) -> str | Path:
     return pretrained.locate(source)
 
 
-def _read(source: Source) -> _Heard:
+def _read(source: Source | None) -> _Heard:
+    if source is None:
+        return _Heard("", np.zeros(0, np.float32))
     if isinstance(source, tuple):
         name, recording = "", audio.from_array(np.asarray(source[0]), source[1])
     else:

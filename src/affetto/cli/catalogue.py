@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from affetto.cli.console import CacheOption, err, out, progress_bars
+from affetto.errors import CorpusError
 
 corpora_app = typer.Typer(help="Corpora that can be read.", no_args_is_help=True)
 models_app = typer.Typer(help="Models: those that ship, and the architectures.", no_args_is_help=True)
@@ -93,6 +94,33 @@ def corpora_make(
         table.add_row(reader, *ratings, f"{100 * known['ua']:.1f}")
     out.print(table)
     out.print(f"{len(corpus)} clips of {len(corpus.speakers)} speakers in {to}", highlight=False, markup=False)
+
+
+@corpora_app.command("mishear")
+def corpora_mishear(
+    name: Annotated[str, typer.Argument(help="A corpus's name.")],
+    path: Annotated[Path, typer.Argument(help="Its folder, or the CSV table.")],
+    rate: Annotated[float, typer.Option(help="Word error rate that is asked for: 0.3 is 30 %.")],
+    to: Annotated[Path, typer.Option(help="The table to write; a new file.")],
+    seed: Annotated[int, typer.Option(help="Of the errors; a higher rate has those of a lower one, and more.")] = 0,
+) -> None:
+    """Write a corpus's transcripts with random errors, as a table that --transcripts takes."""
+    from affetto import corpora
+    from affetto.asr import word_error_rate
+    from affetto.corpora import transcripts
+    from affetto.mishearing import mishear
+
+    corpus = corpora.read(name, path)
+    corpus.check_transcripts()
+    if to.exists():
+        raise CorpusError(f"{to}: is there already; give a new file")
+    heard = mishear(corpus.transcripts, rate, seed=seed)
+    table = transcripts.Growing(to, f"random errors of {rate:g}, seed {seed}")
+    for stretch, text in zip(transcripts.stretches(corpus), heard, strict=True):
+        if text is not None:
+            table.add(text, *stretch)
+    found, words = word_error_rate([text or "" for text in corpus.transcripts], [text or "" for text in heard])
+    out.print(f"word error rate {100 * found:.1f} % of {words} words: {to}", highlight=False, markup=False)
 
 
 @models_app.command("list")

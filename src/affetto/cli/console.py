@@ -40,6 +40,12 @@ AsrOption = Annotated[
     str | None,
     typer.Option("--asr", help="Whisper model that writes down what is said; a name or a folder.", show_default=False),
 ]
+WithoutOption = Annotated[
+    str | None,
+    typer.Option(
+        "--without", help="words or sound: what a model that can do without does not hear.", show_default=False
+    ),
+]
 LanguageOption = Annotated[
     str | None,
     typer.Option("--language", help="Spoken, for the ASR: two letters; found out when not given.", show_default=False),
@@ -141,6 +147,17 @@ def note_silence(corpus: "Corpus") -> None:
     corpus.check_transcripts()
     if silent := sum(not words for words in corpus.transcripts):
         note(f"{silent} of {len(corpus)} utterances have no transcript or an empty one; it is heard as no words")
+
+
+def sense_of(name: str | None) -> Any:
+    """What is not to be heard, as a user named it.
+
+    Raises:
+        ConfigError: if it is neither words nor sound.
+    """
+    if name not in (None, "words", "sound"):
+        raise ConfigError(f"--without {name}: expected words or sound")
+    return name
 
 
 def transcriber(model: str | None, language: str | None) -> "Transcriber | None":

@@ -20,6 +20,7 @@ from affetto.cli.console import (
     ModelOption,
     PrecisionOption,
     TranscriptsOption,
+    WithoutOption,
     complain,
     err,
     note,
@@ -27,6 +28,7 @@ from affetto.cli.console import (
     output,
     precision_of,
     progress_bars,
+    sense_of,
     shares,
     shares_table,
     transcriber,
@@ -81,6 +83,7 @@ def predict(
     transcripts: TranscriptsOption = None,
     asr: AsrOption = None,
     language: LanguageOption = None,
+    without: WithoutOption = None,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
 ) -> None:
@@ -88,7 +91,8 @@ def predict(
 
     Results go to stdout, everything else to stderr. A recording that cannot be heard is named there with the reason,
     the others go on, and the exit code is 1. A model that hears words takes them from --transcripts, and where these
-    say nothing from --asr.
+    say nothing from --asr. One that learned to do without words (modality drop-out) judges by the voice where there are
+    none.
     """
     kind = _format(format, out_file)
     sources, faults = _sources(paths, recursive=recursive)
@@ -98,7 +102,11 @@ def predict(
         from affetto.recognizer import Recognizer
 
         recognizer = Recognizer.from_pretrained(
-            model, device=device, precision=precision_of(precision), asr=transcriber(asr, language)
+            model,
+            device=device,
+            precision=precision_of(precision),
+            asr=transcriber(asr, language),
+            without=sense_of(without),
         )
         said = _words(sources, transcripts)
         with output(out_file) as stream, progress_bars() as progress:
@@ -199,18 +207,23 @@ def evaluate(
     transcripts: TranscriptsOption = None,
     asr: AsrOption = None,
     language: LanguageOption = None,
+    without: WithoutOption = None,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
 ) -> None:
     """Score a checkpoint on a corpus. Says so when the checkpoint was trained on some of it."""
     import pandas as pd
 
-    from affetto import corpora, runs
+    from affetto import corpora
     from affetto.recognizer import Recognizer
 
     data = with_transcripts(corpora.find(corpus, kind), transcripts)
     recognizer = Recognizer.from_pretrained(
-        model, device=device, precision=precision_of(precision), asr=transcriber(asr, language)
+        model,
+        device=device,
+        precision=precision_of(precision),
+        asr=transcriber(asr, language),
+        without=sense_of(without),
     )
     task = recognizer.checkpoint.task
     known = task.known(data.table)
@@ -238,19 +251,73 @@ def evaluate(
     predictions = pd.DataFrame(rows)
     title = f"{recognizer.checkpoint.name} on {len(rows)} utterances of {data.info.title}"
     {"probabilities": _show_confusion, "dimensions": _show_ratings}[task.gives](predictions, task.labels, title)
-    files = set(predictions.file)
-    heard = runs.heard_of(recognizer.checkpoint.provenance, data, files)
+    _warn_of_training(recognizer, data, set(predictions.file))
+    if out_file:
+        with output(out_file) as stream:
+            predictions.to_csv(stream, index=False, lineterminator="\n", float_format="%.6f")
+    if faults:
+        raise typer.Exit(1)
+
+
+@app.command()
+def misheard(
+    models: Annotated[
+        list[str], typer.Argument(help="Checkpoints of models that hear words: names, folders, hub ids.")
+    ],
+    corpus: CorpusOption,
+    out_file: Annotated[Path, typer.Option("--out", "-o", help="Write scores there, CSV, and a figure beside it.")],
+    kind: Annotated[
+        str | None, typer.Option("--kind", help="Which corpus it is; found out when not given.", show_default=False)
+    ] = None,
+    clips: Annotated[
+        str, typer.Option("--clips", help="all, or a protocol of the corpus, whose test clips are taken.")
+    ] = "all",
+    rate: Annotated[list[float] | None, typer.Option("--rate", help="Word error rates; 0 to 0.6 if not given.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the errors.")] = 0,
+    transcripts: TranscriptsOption = None,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
+) -> None:
+    """Rate a corpus with ever more of its words made wrong: how much do models lean on their words?"""
+    import pandas as pd
+
+    from affetto import corpora, protocol
+    from affetto.mishearing import sweep
+    from affetto.recognizer import Recognizer
+    from affetto.report import misheard_figure
+
+    data = with_transcripts(corpora.find(corpus, kind), transcripts)
+    rows = protocol.tested(data, clips)
+    data = data.select(pd.Series(range(len(data))).isin(rows))
+    files = set(data.table.index.get_level_values("file"))
+    swept = []
+    for model in models:
+        recognizer = Recognizer.from_pretrained(model, device=device, precision=precision_of(precision))
+        _warn_of_training(recognizer, data, files)
+        swept.append(sweep(recognizer, data, rate or [n / 10 for n in range(7)], seed=seed))
+    found = pd.concat(swept)
+    labels = [name.removeprefix("ccc_") for name in map(str, found) if name.startswith("ccc_")]
+    table = Table("model", "word errors in %", *(f"{name}, CCC" for name in labels), title=data.info.title)
+    for row in found.to_dict("records"):
+        table.add_row(row["model"], f"{100 * row['wer']:.1f}", *(f"{row[f'ccc_{name}']:.3f}" for name in labels))
+    out.print(table)
+    with output(out_file) as stream:
+        found.to_csv(stream, index=False, lineterminator="\n", float_format="%.6f")
+    title = f"{data.info.title}, {len(data)} clips"
+    misheard_figure(found, labels, title=title, path=out_file.with_suffix(".png"))
+
+
+def _warn_of_training(recognizer: "Recognizer", corpus: "Corpus", files: set[str]) -> None:
+    """Tell how many of some of a corpus's files a model was trained on."""
+    from affetto import runs
+
+    heard = runs.heard_of(recognizer.checkpoint.provenance, corpus, files)
     if heard:
         err.print(
             f"warning: the model was trained on {heard} of these {len(files)} files; "
             "these scores say nothing about new recordings",
             style="yellow",
         )
-    if out_file:
-        with output(out_file) as stream:
-            predictions.to_csv(stream, index=False, lineterminator="\n", float_format="%.6f")
-    if faults:
-        raise typer.Exit(1)
 
 
 def _show_confusion(predictions: "pd.DataFrame", labels: tuple[str, ...], title: str) -> None:

@@ -74,7 +74,12 @@ class Cnn14(nn.Module):
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(
-        self, frames: Padded, shifts: Mapping[int, Tensor] | None = None, *, before_relu: bool = False
+        self,
+        frames: Padded,
+        shifts: Mapping[int, Tensor] | None = None,
+        *,
+        before_relu: bool = False,
+        voiced: Tensor | None = None,
     ) -> Tensor:
         """One vector a clip.
 
@@ -82,21 +87,28 @@ class Cnn14(nn.Module):
             frames: (B, T, 64).
             shifts: block number from 1 -> what is added to each of its maps, (B, maps of the block); None: nothing.
             before_relu: whether it is added before the block's last ReLU, not after.
+            voiced: whether a clip's frames are listened to, (B,); None: all are. Of one that is not, the first block
+                that is shifted has maps of zeros before the shift, as long as those of `SHORTEST` frames: how long a
+                recording is belongs to its frames.
 
         Returns:
             (B, width).
         """
         shifts = shifts or {}
+        first = min(shifts, default=None)
         maps, lengths = self._enter(frames)
         # Asked once, for on a graphics card the answer takes a while: who is full before a pooling is so after it.
-        padded = bool((lengths != maps.shape[2]).any())
+        padded = voiced is not None or bool((lengths != maps.shape[2]).any())
         for number, block in enumerate(self.blocks, start=1):
             mask = Padded(maps.transpose(1, 2), lengths).mask if padded else None  # (B, T)
             # In evaluation the last block, whose few points show rounding most, keeps float32 whatever the autocast.
             exact = number == BLOCKS and not self.training
             with torch.autocast(maps.device.type, enabled=False) if exact else nullcontext():
                 maps = zeroed(maps.float() if exact else maps, mask)
-                maps = block(maps, mask, shifts.get(number), before_relu=before_relu)  # (B, C, T, F)
+                kept = voiced if number == first else None
+                maps = block(maps, mask, shifts.get(number), before_relu=before_relu, voiced=kept)  # (B, C, T, F)
+            if kept is not None:
+                lengths = torch.where(kept, lengths, SHORTEST >> (number - 1))
             if number < BLOCKS:
                 # A last window that a clip does not fill is dropped, as it is without padding.
                 maps, lengths = F.avg_pool2d(maps, 2), lengths // 2
@@ -126,14 +138,25 @@ class Block(nn.Module):
         self.bn2 = MaskedBatchNorm(outputs)
 
     def forward(
-        self, maps: Tensor, mask: Tensor | None, shift: Tensor | None = None, *, before_relu: bool = False
+        self,
+        maps: Tensor,
+        mask: Tensor | None,
+        shift: Tensor | None = None,
+        *,
+        before_relu: bool = False,
+        voiced: Tensor | None = None,
     ) -> Tensor:
-        """Maps (B, C, T, F) to (B, outputs, T, F); `mask` (B, T) is true where they are real, None: everywhere."""
+        """Maps (B, C, T, F) to (B, outputs, T, F); `mask` (B, T) is true where they are real, None: everywhere.
+
+        Where `voiced` (B,) is false, the shift (B, outputs) is all that there is; None: nowhere.
+        """
         maps = F.relu(_normalised(self.conv1, self.bn1, maps, mask), inplace=True)
         maps = maps if self.training else zeroed(maps, mask)
         maps = _normalised(self.conv2, self.bn2, maps, mask)
         if shift is None:
             return F.relu(maps, inplace=True)
+        if voiced is not None:
+            maps = maps * voiced[:, None, None, None]
         shift = shift[:, :, None, None].to(maps.dtype)
         return F.relu(maps + shift, inplace=True) if before_relu else F.relu(maps, inplace=True) + shift
 

@@ -246,6 +246,17 @@ def load_tokenizer(tokens: Tokens, source: str) -> None:
     tokens.read(file)
 
 
+def load_frozen(words: nn.Module) -> None:
+    """Fill a frozen BERT and its tokenizer with those that its settings name.
+
+    Raises:
+        CheckpointError: as `load_weights` and `load_tokenizer` do.
+    """
+    assert isinstance(words, FrozenText)
+    load_weights(words.encoder, words.settings.weights)
+    load_tokenizer(words.tokens, words.settings.weights)
+
+
 def _our_name(key: str) -> str:
     """A tensor's name in `BertModel`: without the model around it, and without TensorFlow's names of layer norms."""
     name = key.removeprefix("bert.")

@@ -54,17 +54,24 @@ class SpeechModel(nn.Module):
         """What its streams are called with."""
         return frozenset(sense(stream) for stream in self.streams.values())
 
+    @property
+    def optional(self) -> frozenset[Sense]:
+        """Those of its senses that it learned to do without; never all at once. Most models need all."""
+        return frozenset()
+
     def listen(self, waveforms: Padded | None, words: Sequence[str] | None = None) -> Tensor:
         """Logits (B, K) of waveforms (B, N) at 16 kHz and of B transcripts; None does for what is not heard."""
         given = {"sound": waveforms, "words": words}
-        assert all(given[each] is not None for each in self.senses), f"hears {self.senses}, got {given}"
+        there = {each for each in self.senses if given[each] is not None}
+        assert there and self.senses - there <= self.optional, f"hears {self.senses}, got {given}"
         device = next(self.parameters()).device
-        features = {name: stream(given[sense(stream)]).to(device) for name, stream in self.streams.items()}
+        streams = {name: stream for name, stream in self.streams.items() if sense(stream) in there}
+        features = {name: stream(given[sense(stream)]).to(device) for name, stream in streams.items()}
         logits: Tensor = self(features)
         return logits
 
     def forward(self, streams: Streams) -> Tensor:
-        """Logits (B, K) of what the streams gave."""
+        """Logits (B, K) of what the streams gave; those of senses in `optional` may be missing."""
         raise TypeError(f"{type(self).__name__} does not define forward")
 
     def frame_rate(self, stream: str) -> float | None:

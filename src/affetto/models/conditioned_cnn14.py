@@ -11,21 +11,29 @@ of it is added to the maps, one number a map, over all time and frequency:
 In every block this is the paper's multistage fusion (MFCNN14, `stages: [1, 2, 3, 4, 5, 6]`); in the last alone its
 single-stage fusion (SFCNN14, `stages: [6]`). The printed equations lost their symbols; these are read from the text
 around them, and from code of the first author for another task (exvo-eihw-personalisation).
+
+With modality drop-out, which the paper has not, a network answers without words or without a voice, too. Either side
+is then missing from the sum (3) alike. Without words PROJ(E) is left out, bias included, which leaves CNN14 itself; an
+embedding that stands for "no words" would be a second bias in every block, learned from a few clips, where the network
+needs no shift to hear a voice. Without a voice H2 is zero in the first block with words.
 """
 
 from typing import Literal, Self
 
+import torch
 import torch.nn.functional as F
 from pydantic import model_validator
 from torch import Tensor, nn
 
+from affetto.batch import Padded
 from affetto.encoders import weights
-from affetto.encoders.cnn14 import BLOCKS, Cnn14, initialise_xavier
-from affetto.encoders.text_bert import FrozenText, TextBertSettings, load_tokenizer, load_weights
+from affetto.encoders.cnn14 import BLOCKS, MELS, SHORTEST, Cnn14, initialise_xavier
+from affetto.encoders.text_bert import FrozenText, TextBertSettings, load_frozen
 from affetto.frontend import LogMel
 from affetto.layers import Classifier
-from affetto.models.base import SpeechModel, Streams, register
+from affetto.models.base import Sense, SpeechModel, Streams, register
 from affetto.models.cnn14 import CNN14_READINGS, AcousticSettings
+from affetto.models.modalities import ModalityDropout, ModalityDropoutSettings
 
 
 class ConditionedCnn14Settings(AcousticSettings):
@@ -40,6 +48,8 @@ class ConditionedCnn14Settings(AcousticSettings):
     """Whether the shift is added after the block's last ReLU or before it."""
     proj_activation: Literal["none", "relu"] = "none"
     """Of the projection; the paper's is linear, the author's other code has a ReLU."""
+    modality_dropout: ModalityDropoutSettings = ModalityDropoutSettings()
+    """How often a clip's words or its voice are silenced in training; the paper's never are."""
 
     @property
     def hears_words(self) -> bool:
@@ -87,24 +97,44 @@ class ConditionedCnn14(SpeechModel):
         self.projections = nn.ModuleDict(
             {str(stage): nn.Linear(words.width, self.encoder.maps[stage - 1]) for stage in settings.stages}
         )
+        self.modality_dropout = ModalityDropout(settings.modality_dropout)
         self.classifier = Classifier(self.encoder.width, n_classes)
         for part in (self.projections, self.classifier):
             part.apply(initialise_xavier)
 
+    @property
+    def optional(self) -> frozenset[Sense]:
+        """What was dropped in training."""
+        return self.settings.modality_dropout.optional
+
     def load_pretrained(self) -> None:
         """Fill the encoder with the weights that its settings name, if they do, and BERT with its own."""
         weights.load(self.encoder, self.settings.encoder.weights)
-        words = self.streams["words"]
-        assert isinstance(words, FrozenText)
-        load_weights(words.encoder, self.settings.words.weights)
-        load_tokenizer(words.tokens, self.settings.words.weights)
+        load_frozen(self.streams["words"])
 
     def forward(self, streams: Streams) -> Tensor:
         """Logits (B, K)."""
-        embedding = streams["words"].values[:, 0]  # (B, D)
+        voiced, worded = self.modality_dropout(streams)
+        frames = streams.get("log_mel")
+        if frames is None:
+            frames, voiced = _unheard(streams["words"])
+        shifts = self._shifts(streams["words"].values[:, 0], worded) if "words" in streams else {}
+        before_relu = self.settings.shift_position == "pre_relu"
+        logits: Tensor = self.classifier(self.encoder(frames, shifts, before_relu=before_relu, voiced=voiced))
+        return logits
+
+    def _shifts(self, embedding: Tensor, worded: Tensor | None) -> dict[int, Tensor]:
+        """What is added in each stage, (B, maps), of embeddings (B, D); nothing where `worded` (B,) is false."""
         shifts = {int(stage): projection(embedding) for stage, projection in self.projections.items()}
         if self.settings.proj_activation == "relu":
             shifts = {stage: F.relu(shift) for stage, shift in shifts.items()}
-        before_relu = self.settings.shift_position == "pre_relu"
-        logits: Tensor = self.classifier(self.encoder(streams["log_mel"], shifts, before_relu=before_relu))
-        return logits
+        if worded is not None:
+            shifts = {stage: shift * worded[:, None] for stage, shift in shifts.items()}
+        return shifts
+
+
+def _unheard(words: Padded) -> tuple[Padded, Tensor]:
+    """Frames (B, T, 64) for clips of which there are words alone, and that none of them is listened to, (B,)."""
+    values, lengths = words.values, words.lengths
+    frames = Padded(values.new_zeros(len(words), SHORTEST, MELS), torch.full_like(lengths, SHORTEST))
+    return frames, torch.zeros_like(lengths, dtype=torch.bool)

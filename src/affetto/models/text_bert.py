@@ -17,6 +17,7 @@ from affetto.encoders.text_bert import (
     TextBertSettings,
     Tokens,
     average,
+    load_frozen,
     load_tokenizer,
     load_weights,
 )
@@ -73,8 +74,7 @@ class Bert(SpeechModel):
         """Fill encoder and tokenizer with those that the settings name."""
         source, stream = self.settings.encoder.weights, self.streams["words"]
         if isinstance(stream, FrozenText):
-            load_weights(stream.encoder, source)
-            load_tokenizer(stream.tokens, source)
+            load_frozen(stream)
         else:
             assert isinstance(stream, Tokens)
             assert self.encoder is not None

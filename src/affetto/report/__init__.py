@@ -15,7 +15,7 @@ markers       tables in other Markdown files
 """
 
 from affetto.report.comparisons import compare
-from affetto.report.figures import confusion_figure, error_figure, residual_figure
+from affetto.report.figures import confusion_figure, error_figure, misheard_figure, residual_figure
 from affetto.report.learning import curve_figure, frames_figure
 from affetto.report.markers import fill
 from affetto.report.pages import write
@@ -31,6 +31,7 @@ __all__ = [
     "fill",
     "frames_figure",
     "gather",
+    "misheard_figure",
     "read",
     "residual_figure",
     "write",

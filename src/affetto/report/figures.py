@@ -5,6 +5,7 @@ page (`svg`, `INKS`) and so follow the reader's light or dark setting.
 """
 
 import io
+import itertools
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -56,6 +57,8 @@ STYLE = {
     "xtick.labelcolor": SOFT,
     "ytick.labelcolor": INK,
 }
+_LINES = (ACCENT, MARK, INK, PALE, SOFT)
+"""Colours of the models in one panel."""
 WIDTH = 4.9
 """Of a picture, inches: on a telephone it is shown at about its own size."""
 LINE = 20
@@ -124,6 +127,18 @@ def residual_figure(truth: Array, prediction: Array, labels: Sequence[str], *, t
         path: of the PNG, or SVG.
     """
     save(residuals(truth, prediction, labels, title=title), path)
+
+
+def misheard_figure(table: pd.DataFrame, labels: Sequence[str], *, title: str, path: Path) -> None:
+    """Draw the CCC of dimensions over the word error rate of what models read, a panel a dimension, a line a model.
+
+    Args:
+        table: a row a model and rate, as `mishearing.sweep` gives it: `model`, `wer`, `ccc_<dimension>`.
+        labels: the dimensions.
+        title: above it.
+        path: of the PNG, or SVG.
+    """
+    save(misheard(table, labels, title=title), path)
 
 
 def save(figure: Figure, path: Path) -> None:
@@ -342,6 +357,32 @@ def residuals(truth: Array, prediction: Array, labels: Sequence[str], *, title: 
     return figure
 
 
+def misheard(table: pd.DataFrame, labels: Sequence[str], *, title: str = "") -> Figure:
+    """CCC over word error rate in %, a panel a dimension, a line a model."""
+    figure = Figure(figsize=(0.6 + 2.1 * len(labels), 2.8), layout="constrained")
+    FigureCanvasAgg(figure)
+    with matplotlib.rc_context(STYLE):
+        panels = figure.subplots(1, len(labels), sharex=True, sharey=True, squeeze=False)[0]
+        for axes, label in zip(panels, labels, strict=True):
+            for (name, rows), colour in zip(table.groupby("model", sort=False), itertools.cycle(_LINES), strict=False):
+                axes.plot(
+                    100 * rows["wer"],
+                    rows[f"ccc_{label}"],
+                    "o-",
+                    color=colour,
+                    markersize=3.5,
+                    label=_words(str(name)),
+                )
+            axes.set_title(_words(label))
+            axes.set_xlabel("word error rate in %")
+        panels[0].set_ylabel("CCC")
+        if table["model"].nunique() > 1:
+            panels[0].legend(frameon=False, fontsize=8)
+        if title:
+            figure.suptitle(_words(title), fontsize=10)
+    return figure
+
+
 def residual_lines(rows: Mapping[str, tuple[Array, Array]], labels: Sequence[str]) -> Figure:
     """The lines of `residuals` alone, those of several rows together, as the second paper's Figure 3 has them.
 
@@ -361,7 +402,7 @@ def residual_lines(rows: Mapping[str, tuple[Array, Array]], labels: Sequence[str
                 if np.ptp(x) > 0:
                     ends = np.array([x.min(), x.max()])
                     line = np.polyval(np.polyfit(x, y, 1), ends)
-                    axes.plot(ends, line, color=colour, linestyle=dash, linewidth=1.6, label=_words(name))
+                    axes.plot(ends, line, color=colour, linestyle=dash, linewidth=1.6, label=_words(str(name)))
             axes.set_title(_words(label))
             axes.set_xlabel("truth")
         panels[0].set_ylabel("prediction \N{MINUS SIGN} truth")
