@@ -89,6 +89,8 @@ def question(section: Section) -> str:
         words = "voices that were heard in training"
     elif section.results["transductive"]:
         words = "new voices, other clips of which are known"
+    elif not section.definition.get("speakers"):
+        words = "other clips than those of training, by speakers who are not known"
     else:
         words = "new voices"
     return f"simulated data, {words}" if section.results["simulated"] else words
