@@ -13,8 +13,8 @@ from hypothesis.extra.numpy import arrays
 from affetto import audio
 from affetto.errors import AudioError, AudioReason
 
-REASONS = [reason for reason in get_args(AudioReason) if reason != "no_words"]
-"""Those that are in the file itself: what is said may be told apart from it."""
+REASONS = [reason for reason in get_args(AudioReason) if reason not in ("no_words", "no_sound")]
+"""Those that are in the file itself; the others say that words or sound were not given at all."""
 
 
 def tone(rate: int = 16_000, *, seconds: float = 1.0, frequency: float = 440.0) -> np.ndarray:
