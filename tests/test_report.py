@@ -956,7 +956,7 @@ def test_rows_of_the_second_paper_that_were_not_run_are_shown_as_such(second: Pa
     assert rows[0][:4] == ["BERT", ".232 (.006)", ".503 (.003)", ".214 (.008)"]
     assert rows[1][0] == "`bert`"
     assert set(rows[1][1:4]) == {"\N{EN DASH}"}
-    assert rows[1][4] == "not run: MSP-Podcast is not freely available"
+    assert rows[1][4] == "not run: MSP-Podcast and IEMOCAP are not freely available"
     text = (second / "REPORT.md").read_text(encoding="utf-8")
     assert "Table 2, trained on MSP-Podcast on the corpora that stand in: not run." in text
 
