@@ -23,6 +23,7 @@ from affetto.simulation import Group
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 EMOBANK = DATA / "emobank"
+SIMULATED_A = DATA / "simulated_a"
 EMODB = DATA / "emodb"
 RAVDESS = DATA / "ravdess"
 
@@ -46,6 +47,13 @@ def emobank_root() -> Path:
     if not (EMOBANK / "emobank.csv").is_file():
         pytest.skip(f"EmoBank is not at {EMOBANK}")
     return EMOBANK
+
+
+@pytest.fixture(scope="session")
+def simulated_a_root() -> Path:
+    if not (SIMULATED_A / "simulated.json").is_file():
+        pytest.skip(f"the simulated corpus A was not made at {SIMULATED_A}")
+    return SIMULATED_A
 
 
 @pytest.fixture(scope="session")
