@@ -41,19 +41,20 @@ def mishear(transcripts: Sequence[str | None], rate: float, *, seed: int = 0) ->
     """
     if not 0 <= rate <= HIGHEST:
         raise ConfigError(f"a word error rate of {rate:g} was asked for, expected 0 to {HIGHEST:g}")
-    said = [None if text is None else text.split() for text in transcripts]
-    places = [(row, at) for row, words in enumerate(said) for at, word in enumerate(words or ()) if normalise(word)]
-    vocabulary = [said[row][at] for row, at in places]  # type: ignore[index]  # places are those of known words
+    said = [(text or "").split() for text in transcripts]
+    places = [(row, at) for row, words in enumerate(said) for at, word in enumerate(words) if normalise(word)]
+    vocabulary = [said[row][at] for row, at in places]
     if len({normalise(word) for word in vocabulary}) < 2:
         raise ConfigError("transcripts of fewer than two different words cannot be made wrong")
     drawn = random.Random(seed)
     drawn.shuffle(places)
-    errors = {place: _error(said[place[0]][place[1]], vocabulary, drawn) for place in places}  # type: ignore[index]
+    errors = {place: _error(said[place[0]][place[1]], vocabulary, drawn) for place in places}
 
     def with_errors(count: int) -> list[str | None]:
         chosen = set(places[:count])
         return [
-            None if words is None else " ".join(_heard(words, row, chosen, errors)) for row, words in enumerate(said)
+            None if transcripts[row] is None else " ".join(_heard(words, row, chosen, errors))
+            for row, words in enumerate(said)
         ]
 
     def wrong(count: int) -> float:

@@ -4,13 +4,13 @@ To the rest of the package it is one more front end: what comes out depends on t
 a clip and cached.
 """
 
-import hashlib
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from affetto.batch import Padded, extend
+from affetto.encoders import weights
 from affetto.encoders.whisper import Whisper, WhisperSettings
 from affetto.frontend import LogMel
 
@@ -44,11 +44,8 @@ class Frozen(nn.Module):
     @property
     def fingerprint(self) -> str:
         """What its output depends on, as text: settings and weights."""
-        digest = hashlib.sha256()
-        for name, tensor in sorted(self.encoder.state_dict().items()):
-            digest.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
         settings = self.settings.model_dump_json(exclude={"weights", "trainable"})
-        return f"frozen {self.summary} {settings} {digest.hexdigest()}"
+        return f"frozen {self.summary} {settings} {weights.digest(self.encoder)}"
 
     def train(self, mode: bool = True) -> "Frozen":
         """Stays in evaluation mode whatever the model around it does."""

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from affetto.batch import Padded, pad
 from affetto.config import JSON, Settings
+from affetto.encoders import weights
 from affetto.errors import CheckpointError
 from affetto.hub import fetch
 from affetto.pretrained import text_encoder
@@ -177,11 +178,8 @@ class FrozenText(nn.Module):
     @property
     def fingerprint(self) -> str:
         """What its output depends on, as text: settings, tokenizer and weights."""
-        digest = hashlib.sha256()
-        for name, tensor in sorted(self.encoder.state_dict().items()):
-            digest.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
         settings = self.settings.model_dump_json(exclude={"weights", "trainable"})
-        return f"average {settings} {self.tokens.fingerprint} {digest.hexdigest()}"
+        return f"average {settings} {self.tokens.fingerprint} {weights.digest(self.encoder)}"
 
     def train(self, mode: bool = True) -> "FrozenText":
         """Stays in evaluation mode whatever the model around it does."""

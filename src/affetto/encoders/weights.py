@@ -1,5 +1,6 @@
 """What an encoder takes from a checkpoint in which one of its kind lies under `encoder`: its sizes and its weights."""
 
+import hashlib
 import json
 
 from safetensors import safe_open
@@ -9,6 +10,14 @@ from affetto.config import JSON
 from affetto.errors import CheckpointError
 from affetto.hub import fetch
 from affetto.pretrained import locate
+
+
+def digest(encoder: nn.Module) -> str:
+    """SHA-256 over the names and values of an encoder's weights."""
+    result = hashlib.sha256()
+    for name, tensor in sorted(encoder.state_dict().items()):
+        result.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
+    return result.hexdigest()
 
 
 def stated(source: str, kind: str) -> JSON:
