@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-fast check format lint types espeak clean
+.PHONY: demo test test-fast check format lint types espeak chromium clean
 
 demo: $(VENV)/installed
 	$(BIN)/affetto demo
@@ -40,6 +40,10 @@ $(VENV)/installed-dev: $(VENV)/installed
 # The program that speaks the simulated corpora; without it, its tests are skipped.
 espeak:
 	command -v espeak-ng || { apt-get update --quiet && apt-get install --quiet --yes espeak-ng; }
+
+# The browser that opens our pages; without it, their tests are skipped.
+chromium:
+	command -v chromium || { apt-get update --quiet && apt-get install --quiet --yes --no-install-recommends chromium; }
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache

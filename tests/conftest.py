@@ -5,7 +5,7 @@ import importlib.util
 import itertools
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,28 @@ def simulated_a_root() -> Path:
     if not (SIMULATED_A / "simulated.json").is_file():
         pytest.skip(f"the simulated corpus A was not made at {SIMULATED_A}")
     return SIMULATED_A
+
+
+@pytest.fixture(scope="module")
+def launch() -> Iterator[Callable[..., Any]]:
+    """Starts a Chromium, with a clip as its microphone if one is given; its user says yes to everything."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if found is None:
+        pytest.skip("no Chromium is installed; `make chromium` installs Debian's")
+    with playwright.sync_playwright() as started:
+        browsers = []
+
+        def launched(clip: Path | None = None) -> Any:
+            heard = f"--use-file-for-fake-audio-capture={clip}%noloop"
+            microphone = ["--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream", heard]
+            arguments = ["--no-sandbox", *(microphone if clip else ())]
+            browsers.append(started.chromium.launch(executable_path=found, args=arguments))
+            return browsers[-1]
+
+        yield launched
+        for browser in browsers:
+            browser.close()
 
 
 @pytest.fixture(scope="session")

@@ -27,17 +27,26 @@ from affetto.corpora.transcripts import LAYOUT
 SAMPLES = Path(__file__).parents[1] / "samples"
 CLIP = SAMPLES / "03a07Nc.wav"
 LABELS = ["anger", "boredom", "disgust", "fear", "happiness", "neutral", "sadness"]
-COLUMNS = ["file", "start", "end", "emotion", "confidence", *LABELS]
+TRUST = ["label_set", "reliable", "flags"]
+COLUMNS = ["file", "start", "end", "emotion", "confidence", *LABELS, *TRUST]
 COMMANDS = [
     [],
     ["demo"],
     ["predict"],
+    ["timeline"],
+    ["listen"],
+    ["serve"],
+    ["stress"],
+    ["adapt"],
     ["transcribe"],
     ["pretrain"],
     ["train"],
     ["benchmark"],
+    ["transfer"],
+    ["calibrate"],
     ["evaluate"],
     ["misheard"],
+    ["groups"],
     ["audit"],
     ["verify"],
     ["report"],
@@ -48,6 +57,7 @@ COMMANDS = [
     ["corpora", "list"],
     ["corpora", "show"],
     ["corpora", "check"],
+    ["corpora", "fetch"],
     ["corpora", "make"],
     ["corpora", "mishear"],
     ["models"],
@@ -150,7 +160,7 @@ def test_the_version_is_the_packages(run):
     assert (answer.code, answer.out, answer.err) == (0, f"affetto {affetto.__version__}\n", "")
 
 
-@pytest.mark.parametrize("arguments", [["listen"], ["predict"], ["predict", "--loud", "a.wav"]], ids=" ".join)
+@pytest.mark.parametrize("arguments", [["hark"], ["predict"], ["predict", "--loud", "a.wav"]], ids=" ".join)
 def test_a_command_that_does_not_exist_or_lacks_something_is_a_usage_error(arguments, here):
     answer = here(*arguments)
     assert answer.code == 2
@@ -220,7 +230,10 @@ def test_all_formats_say_the_same(here, tree):
     assert len(parsed) == len(text.rows) == 3
     for one, row in zip(parsed, text.rows, strict=True):
         assert list(row) == COLUMNS
-        assert list(one) == ["file", "start", "end", "emotion", "confidence", "probabilities"]
+        own = ["label_set", "reliable", "probabilities", "flags"]
+        assert list(one) == ["file", "start", "end", "emotion", "confidence", *own]
+        assert one["label_set"] == row["label_set"].split() and one["flags"] == row["flags"].split()
+        assert str(one["reliable"]) == row["reliable"]
         assert (one["file"], one["emotion"]) == (row["file"], row["emotion"])
         assert one["confidence"] == pytest.approx(float(row["confidence"]), abs=1e-5)
         assert one["probabilities"] == pytest.approx({label: float(row[label]) for label in LABELS}, abs=1e-5)
@@ -480,7 +493,8 @@ def test_a_model_is_trained_and_then_recognises(run, tiny, synthetic, tmp_path):
     assert checkpoint.describe(target)["provenance"]["experiment"]["training"]["epochs"] == 20
     assert list((tmp_path / "default-cache").rglob("*.safetensors"))
     heard = run("predict", synthetic.parent / "dia_anger_0.wav", "-m", target, "-f", "csv")
-    assert list(heard.rows[0]) == ["file", "start", "end", "emotion", "confidence", "anger", "happiness", "sadness"]
+    labels = ["anger", "happiness", "sadness"]
+    assert list(heard.rows[0]) == ["file", "start", "end", "emotion", "confidence", *labels, "flags"]
     scored = run("evaluate", target, "--corpus", synthetic)
     assert "warning: the model was trained on 96 of these 96 files" in scored.err
 
@@ -687,7 +701,7 @@ def test_ratings_are_learned_heard_and_scored_like_categories(here, tiny, rated,
     assert f"CCC {results['fold_mean']['ccc_arousal']:.3f} (arousal)" in shown
     clips = [rated.parent / "dia_anger_0.wav", rated.parent / "dia_sadness_0.wav"]
     rows = here("predict", *clips, "-m", target, "-f", "csv").rows
-    assert list(rows[0]) == ["file", "start", "end", "valence", "arousal"]
+    assert list(rows[0]) == ["file", "start", "end", "valence", "arousal", "flags"]
     assert all(0 < float(row[name]) < 6 for row in rows for name in ("valence", "arousal"))
     (nested, _) = map(json.loads, here("predict", *clips, "-m", target, "-f", "jsonl").out.splitlines())
     assert nested["dimensions"] == {name: pytest.approx(float(rows[0][name])) for name in ("valence", "arousal")}
@@ -719,6 +733,60 @@ def test_further_corpora_are_tested_where_they_are_said_to_be(here, tiny, rated,
     assert "Another corpus than the table of training" in (tmp_path / "results" / "REPORT.md").read_text()
     for text, words in (("emodb=x", "expected one of table, as NAME=PATH"), ("x", "expected one of table")):
         assert words in here("benchmark", tiny, *common, "--further", text).err
+
+
+def test_a_matrix_across_corpora_is_run_shown_verified_and_reported(here, tiny, toy_tree, tmp_path):
+    emodb, ravdess = toy_tree("emodb"), toy_tree("ravdess")
+    both = ["--corpus", f"emodb={emodb}", "--corpus", f"ravdess={ravdess}"]
+    common = [*both, "--cache", tmp_path / "c", "--results", tmp_path / "results", "--jobs", 1, "--set", "seeds=[0]"]
+    answer = here("transfer", tiny, *common, "--classes", "anger,Sad", "--test", "ravdess=actors13to24")
+    assert answer.code == 0, answer.err
+    stem = tmp_path / "results" / "emodb-on-ravdess-actors13to24-anger-sadness"
+    assert answer.err.count("results: ") == 4
+    rows = {how: json.loads(Path(f"{stem}{how}-v1/tiny.json").read_text()) for how in ("", "-transductive")}
+    for how, words in (("", "tiny, as is"), ("-transductive", "tiny, with each speaker's own baseline")):
+        assert words in answer.out
+        assert f"{100 * rows[how]['fold_mean']['ua']:.2f} [" in answer.out
+    assert here("verify", tmp_path / "results", *both).code == 0
+    apart = here("verify", tmp_path / "results", "--corpus", ravdess)
+    assert apart.code == 0 and "was not compared with them" in apart.out
+    answer = here("groups", f"{stem}-v1/tiny.json", "--by", "sex")
+    assert answer.code == 0, answer.err
+    heard = pd.read_csv(f"{stem}-v1/tiny.csv")
+    women = heard[heard["speaker"].str.removeprefix("ravdess-").astype(int) % 2 == 0]
+    assert f"{100 * (women['truth'] == women['prediction']).mean():.2f} [" in answer.out
+    assert "equalised-odds gap: " in answer.out
+    answer = here("groups", f"{stem}-v1/tiny.json", "--by", "age")
+    assert answer.code == 1 and "nothing to compare by age" in answer.err
+    assert here("report", tmp_path / "results").code == 0
+    text = (tmp_path / "results" / "REPORT.md").read_text()
+    assert "Learned on one corpus, heard on the next" in text and "Whom it serves less well" in text
+    for arguments, words in (
+        (["--test", "iemocap"], "iemocap: is not among the corpora that are given: emodb, ravdess"),
+        (["--test", "ravdess="], "--test ravdess=: expected NAME=VALUE"),
+        (["--corpus", f"emodb={emodb}"], "emodb is named twice"),
+        (["--classes", "anger,boredom"], "ravdess: has no boredom"),
+    ):
+        assert words in here("transfer", tiny, *common, *arguments).err
+
+
+def test_a_model_is_scored_by_groups_of_the_corpus(here, tiny, synthetic, tmp_path):
+    assert here("train", tiny, "--corpus", synthetic, "-o", tmp_path / "run").code == 0
+    corpus = synthetic.parent / "sexes.csv"
+    lines = synthetic.read_text().splitlines()
+    sexes = {"ann": "female", "ben": "male", "cem": "male", "dia": ""}
+    corpus.write_text("\n".join(["file,emotion,speaker,sex", *(f"{x},{sexes[x.split(',')[2]]}" for x in lines[1:])]))
+    model = tmp_path / "run" / "checkpoint"
+    answer = here("evaluate", model, "--corpus", corpus, "-o", tmp_path / "p.csv", "--by", "sex", "--by", "speaker")
+    assert answer.code == 0, answer.err
+    heard = pd.read_csv(tmp_path / "p.csv")
+    for name, own in heard.groupby(heard["file"].map(lambda file: Path(file).name[:3])):
+        line = next(line for line in answer.out.splitlines() if re.search(rf"\b{name}\b", line))
+        assert f"{100 * (own['emotion'] == own['truth']).mean():.2f}" in line
+    assert "note: 24 clips left out: nobody says their sex" in answer.err
+    assert (
+        "--by shoes: the corpus has no such column" in here("evaluate", model, "--corpus", corpus, "--by", "shoes").err
+    )
 
 
 def test_an_audit_listens_to_a_training_of_ratings(here, tiny, rated):

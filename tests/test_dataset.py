@@ -11,7 +11,9 @@ from torch import nn
 from affetto import corpora, dataset
 from affetto.batch import Padded, pad
 from affetto.cache import FeatureCache
-from affetto.dataset import Features, Recordings, shuffled_batches
+from affetto.corpora.distorted import Distorted
+from affetto.dataset import Features, Recordings, Views, shuffled_batches
+from affetto.distortions import named
 from affetto.errors import AudioError, CorpusError
 from affetto.frontend import PRESETS, LogMel
 from affetto.models import SpeechModel
@@ -73,6 +75,43 @@ def test_features_are_those_of_the_sound_itself_not_of_its_padding(features):
         waveform = torch.from_numpy(found.corpus.recording(row).waveform)
         alone = Envelope("").forward(Padded(waveform[None], torch.tensor([len(waveform)]))).values[0]
         torch.testing.assert_close(found.get(row, "loudness"), alone)
+
+
+@pytest.fixture
+def views(features, table, tmp_path):
+    """The three utterances as they are, and half as loud; the task asks for classes."""
+    clean, stream = features()
+    quiet = Distorted.of(clean.corpus, named("gain"), -20.0)
+    task, cache = Categories(clean.corpus.categories), FeatureCache(tmp_path / "cache")
+    return Views([clean, Features(quiet, SpeechModel({"loudness": stream}), task, cache=cache, device=CPU)])
+
+
+def test_copies_of_clips_stand_behind_them(views):
+    assert len(views) == 3
+    assert views.copies([2, 0]) == [2, 0, 5, 3]
+    batch = views.batch([1, 4, 5])
+    loud, quiet, other = batch.streams["loudness"].unbind()
+    torch.testing.assert_close(quiet, loud / 10)
+    assert not torch.allclose(other.mean(), quiet.mean(), rtol=1e-3)
+    assert batch.targets.tolist() == [views.targets[row].item() for row in (1, 1, 2)]
+    assert views.lengths == 2 * views.views[0].lengths
+
+
+def test_a_copy_that_was_heard_is_a_clip_that_was_heard(views):
+    views.heard = set()
+    views.batch([4])
+    assert views.heard == {1}
+    views.heard = {0}
+    assert views.heard == {0}
+    views.batch([2])
+    assert views.heard == {0, 2}
+
+
+def test_a_speakers_copies_are_a_voice_of_their_own(views):
+    views.views[0].corpus.table["speaker"] = "ann"
+    loud, quiet = views.baselines([0, 3])
+    assert torch.equal(loud.summaries, views.views[0].get(0, "loudness"))
+    torch.testing.assert_close(quiet.summaries, loud.summaries / 10)
 
 
 def test_a_renamed_file_is_a_hit(features, table):

@@ -15,10 +15,10 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from affetto import hub, pretrained
 from affetto.batch import Padded, pad
-from affetto.encoders.frozen import Frozen, loud_moments
+from affetto.encoders.frozen import LEVEL, MARGIN, SPEECH, Frozen, level, loud_moments
 from affetto.encoders.speech_bert import FramePredictor, SpeechBert, SpeechBertSettings, from_mockingjay
 from affetto.encoders.whisper import Whisper, WhisperSettings, load_weights
-from affetto.errors import CheckpointError
+from affetto.errors import CheckpointError, ConfigError
 
 MOCKINGJAY = Path(__file__).parent / "reference" / "mockingjay.safetensors"
 WHISPER_BASE = Path(__file__).parents[2] / "shared" / "models" / "whisper-base-encoder"
@@ -114,6 +114,27 @@ def test_clips_longer_than_the_positions_are_encoded_in_pieces_that_know_nothing
     pieces = [encoder(pad([piece])).values[0] for piece in clips.unbind()[0].split(120)]  # 60 positions
     torch.testing.assert_close(long, torch.cat(pieces), atol=1e-5, rtol=0)
     torch.testing.assert_close(short, encoder(pad([clips.unbind()[1]])).values[0], atol=1e-5, rtol=0)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("outputs", [(1, 2), (2, 1), (1, 1, 2)])
+@pytest.mark.parametrize("lengths", [(1,), (30, 90, 2, 41), (120,), (290, 60)])
+def test_packed_layers_are_transformers_own(outputs, lengths):
+    plain, packed = (whisper(TINY.model_copy(update={"outputs": outputs})) for _ in range(2))
+    packed.pack(torch.float32)
+    packed.pack(torch.float32)  # once more is nothing
+    clips = frames(*lengths)
+    got, want = packed(clips), plain(clips)
+    assert torch.equal(got.lengths, want.lengths) and not got.values[~got.mask].any()
+    torch.testing.assert_close(got.zeroed().values, want.zeroed().values, atol=1e-5, rtol=0)
+    with pytest.raises(ConfigError, match="prepared for torch.float32 and cannot be for torch.bfloat16"):
+        packed.pack(torch.bfloat16)
+
+
+def test_packed_layers_stay_on_their_device():
+    encoder = whisper().to("meta")
+    encoder.pack(torch.bfloat16)
+    assert {tensor.device.type for tensor in encoder.state_dict().values()} == {"meta"}
 
 
 def test_whisper_settings_refuse_layers_that_are_not_there():
@@ -286,7 +307,11 @@ def test_the_fingerprint_of_a_frozen_encoder_tells_what_its_output_depends_on():
     assert len({before, fingerprint("mean"), fingerprint(outputs=(2,)), fingerprint(heads=4)}) == 4
     with torch.no_grad():
         frozen.encoder.conv1.bias[0] += 1
-    assert frozen.fingerprint != before
+    changed = frozen.fingerprint
+    assert changed != before
+    for _ in range(2):
+        frozen.prepare(bf16=True)
+        assert frozen.fingerprint == changed
 
 
 # Speech BERT
@@ -408,3 +433,37 @@ def test_sizes_that_are_not_those_of_the_weights_are_refused(sizes, words):
     with pytest.raises(ValueError, match=words):
         SpeechBertSettings(weights="speech_bert-small", **sizes)
     assert SpeechBertSettings(weights="speech_bert-small", preset="small").heads == 4
+
+
+# Level
+
+
+def test_speech_is_cut_out_and_brought_to_one_level_as_numpy_does_it():
+    rng = np.random.default_rng(0)
+    envelope = np.repeat([0, 0.002, 0.3, 0.7, 0.5, 0.001], 3_240)
+    recorded = (envelope * rng.standard_normal(len(envelope)) + 0.2).astype(np.float32)
+    waveform = recorded - recorded.mean()
+    moments = waveform[: len(waveform) // 160 * 160].astype(np.float64).reshape(-1, 160)
+    power = np.convolve((moments**2).mean(1), np.ones(5) / 5, "same")
+    speech = np.flatnonzero(power >= power.max() * 10 ** (-SPEECH / 10))
+    gain = LEVEL / np.sqrt(power[speech].mean())
+    expected = waveform[speech[0] * 160 - MARGIN : (speech[-1] + 1) * 160 + MARGIN] * gain
+    assert 0.5 * len(waveform) < len(expected) < len(waveform)
+    np.testing.assert_allclose(level(torch.from_numpy(recorded)).numpy(), expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("length", [1, 159, 160, 161, 4_000])
+def test_silence_stays_silence_however_short(length):
+    heard = level(torch.zeros(length))
+    assert len(heard) == length
+    assert not heard.any()
+
+
+def test_a_levelled_encoder_hears_the_levelled_waveform_and_says_that_it_does():
+    torch.manual_seed(0)
+    plain, levelled = Frozen(TINY, summary="mean"), Frozen(TINY, summary="mean", levelled=True)
+    levelled.load_state_dict(plain.state_dict())
+    clips = [torch.cat([torch.zeros(4_000), 0.01 * torch.randn(n)]) for n in (3_000, 7_000)]
+    expected = torch.cat([plain(pad([level(clip)])).values for clip in clips])
+    torch.testing.assert_close(levelled(pad(clips)).values, expected, atol=1e-5, rtol=1e-5)
+    assert plain.fingerprint != levelled.fingerprint

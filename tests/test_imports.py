@@ -13,27 +13,33 @@ import affetto
 
 SOURCE = Path(affetto.__file__).parent
 
-BOTTOM = {"audio", "batch", "config", "device", "errors", "files", "hub", "labels", "metrics", "resources"}
+BOTTOM = {"audio", "baseline", "batch", "config", "device", "errors", "files", "hub", "labels", "metrics", "resources"}
 
 # What each module, or folder of modules, may import of ours, wherever in the file.
 MAY_IMPORT = {
     "errors": set(),
     "files": set(),
     "labels": set(),
-    "batch": set(),
+    "baseline": {"errors", "files"},
+    "batch": {"baseline"},
     "metrics": set(),
     "resources": {"errors"},
-    "audio": {"errors"},
+    "media": {"errors"},
+    "palette": set(),
+    "audio": {"errors", "media"},
     "config": {"errors"},
     "asr": {"audio", "errors"},
+    "vad": {"audio", "errors"},
+    "pieces": {"audio", "errors", "media"},
     "device": {"errors"},
+    "distortions": {"audio", "errors"},
     "hub": {"errors"},
     "cards": {"config", "labels"},
     "fingerprint": {"audio"},
     "statistics": {"metrics"},
     "scores": {"errors", "metrics", "statistics"},
     "changes": {"files"},
-    "report": {"changes", "errors", "files", "metrics", "scores", "statistics"},
+    "report": {"calibration", "changes", "errors", "files", "groups", "metrics", "scores", "statistics"},
     "tables": {"errors"},
     "splits": {"errors", "tables"},
     "provenance": {"device"},
@@ -43,10 +49,15 @@ MAY_IMPORT = {
     "layers": {"batch"},
     "pretrained": {"errors", "hub"},
     "encoders": {"batch", "config", "errors", "frontend", "hub", "layers", "pretrained"},
-    "models": {"batch", "config", "encoders", "errors", "frontend", "layers", "pretrained"},
+    "models": {"baseline", "batch", "config", "encoders", "errors", "frontend", "layers", "pretrained"},
     "tasks": {"batch", "config", "errors", "labels", "metrics"},
-    "checkpoint": BOTTOM | {"models", "tasks"},
-    "corpora": {"audio", "errors", "labels", "tables"},
+    "calibration": {"errors", "scores"},
+    "domain": {"errors"},
+    "flags": {"audio", "vad"},
+    "checkpoint": BOTTOM | {"calibration", "domain", "models", "tasks"},
+    "trust": BOTTOM | {"calibration", "checkpoint", "dataset", "domain"},
+    "corpora": {"audio", "distortions", "errors", "files", "labels", "tables"},
+    "groups": {"corpora", "errors", "metrics", "scores", "statistics", "tables"},
     "protocol": {"corpora", "errors", "files", "splits"},
     "simulation": {"corpora", "errors", "files", "labels", "metrics", "protocol"},
     "verification": {"changes", "corpora", "errors", "experiment", "labels", "protocol", "scores"},
@@ -54,19 +65,32 @@ MAY_IMPORT = {
     | {"cards", "checkpoint", "corpora", "dataset", "models", "pretrained", "provenance", "report", "tasks"}
     | {"runs", "training"},
     "panns": BOTTOM | {"checkpoint", "encoders", "frontend", "models"},
-    "recognizer": BOTTOM | {"asr", "checkpoint", "corpora", "models", "pretrained", "tasks"},
+    "recognizer": BOTTOM | {"asr", "checkpoint", "corpora", "flags", "models", "pretrained", "tasks", "vad"},
+    "views": {"audio", "errors", "files", "palette", "pieces", "report", "segments"},
+    "segments": {"audio", "baseline", "encoders", "errors", "files", "pieces", "recognizer", "tables", "vad"},
+    "adaptation": BOTTOM
+    | {"cards", "checkpoint", "corpora", "dataset", "layers", "models", "provenance", "statistics", "tasks"},
+    "stress": {"audio", "config", "corpora", "distortions", "errors", "metrics", "recognizer", "report"},
+    "messages": set(),
+    "sounding": {"errors"},
+    "client": {"errors", "messages"},
+    "serve": {"batch", "device", "encoders", "errors", "messages", "palette", "pieces", "recognizer", "segments"}
+    | {"stream", "vad"},
+    "stream": {"audio", "errors", "messages", "pieces", "recognizer", "segments", "vad"},
     "mishearing": {"asr", "corpora", "errors", "recognizer", "scores", "tasks"},
     "audit": {"bench", "corpora", "dataset", "errors", "fingerprint", "protocol", "splits", "tables"},
     "dataset": BOTTOM | {"cache", "corpora", "models", "tasks"},
     "optimizers": set(),
     "training": BOTTOM | {"augment", "dataset", "frontend", "models", "optimizers", "tasks"},
-    "experiment": BOTTOM | {"models", "tasks", "training"},
-    "bench": BOTTOM | {"cache", "corpora", "dataset", "experiment", "models", "tasks", "training"},
+    "experiment": BOTTOM | {"distortions", "models", "tasks", "training"},
+    "bench": BOTTOM | {"cache", "corpora", "dataset", "distortions", "experiment", "models", "tasks", "training"},
     "cells": BOTTOM | {"bench", "cache", "corpora", "dataset", "experiment", "protocol", "provenance", "scores"},
     "evaluation": BOTTOM
     | {"cache", "cells", "changes", "corpora", "dataset", "experiment", "provenance", "report", "scores"},
+    "transfer": {"cache", "corpora", "dataset", "device", "errors", "evaluation", "experiment", "protocol"},
     "runs": BOTTOM
-    | {"bench", "cache", "cards", "checkpoint", "corpora", "dataset", "experiment", "models", "provenance"},
+    | {"bench", "cache", "calibration", "cards", "checkpoint", "corpora", "dataset", "experiment", "models"}
+    | {"provenance", "tasks"},
 }
 ABOVE_ALL = {"", "cli", "__main__"}  # the package itself, which loads its names when they are used, and the commands
 
@@ -140,14 +164,26 @@ def test_who_listens_carries_nothing_that_trains():
     assert not carried("recognizer") & trains
 
 
+def test_a_server_carries_nothing_that_trains():
+    trains = {"augment", "bench", "cells", "dataset", "evaluation", "experiment", "optimizers", "runs", "training"}
+    for unit in ("serve", "stream", "segments", "client"):
+        assert not carried(unit) & trains
+        assert not any("accelerate" in imports(part)[1] for part in carried(unit))
+
+
+def test_a_client_needs_no_network_of_neither_kind_but_one():
+    assert carried("client") == {"client", "errors", "messages"}
+    assert not imports("client")[1] & {"torch", "numpy", "pandas", "fastapi"}
+
+
 def test_models_know_nothing_of_corpora():
     for unit in ("models", "encoders", "layers", "tasks", "checkpoint"):
         assert not carried(unit) & {"corpora", "dataset", "protocol", "training"}
 
 
 NO_NETWORKS = (
-    "audio cards changes config corpora files fingerprint hub metrics protocol report scores simulation splits "
-    "statistics tables"
+    "audio calibration cards changes config corpora domain files fingerprint flags hub metrics protocol report scores "
+    "simulation splits statistics tables"
 )
 
 

@@ -84,6 +84,13 @@ SMALL = {
         "name": "late_fusion",
         "of": [{"name": "bert", "encoder": TINY_TEXT}, {"name": "linear_probe", "encoder": TINY_WHISPER}],
     },
+    "linear_probe baseline": {
+        "name": "linear_probe",
+        "encoder": TINY_WHISPER,
+        "pooling": "loud_mean",
+        "levelled": True,
+        "baseline": True,
+    },
     "linear_probe small": {"name": "linear_probe", "encoder": TINY_WHISPER},
     "speech_bert frozen": {**TINY_TRANSFORMER, "encoder": {**TINY_BERT, "trainable": False}},
     "speech_bert small": {**TINY_TRANSFORMER, "encoder": TINY_BERT},

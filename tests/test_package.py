@@ -73,7 +73,10 @@ def test_the_wheel_is_at_most_40_mb_and_holds_what_it_needs(wheel):
     } <= names
     assert {f"affetto/samples/{path.name}" for path in (ROOT / "samples").iterdir()} <= names
     assert {f"affetto/experiments/{path.name}" for path in (ROOT / "experiments").glob("*.yaml")} <= names
-    assert "affetto/py.typed" in names
+    assert {"affetto/py.typed", "affetto/corpora/emodb.sha256"} <= names
+    pages = [path for folder in ("views", "serve/page") for path in (ROOT / "src" / "affetto" / folder).rglob("*")]
+    assets = [path for path in pages if path.is_file() and path.suffix != ".pyc"]
+    assert {path.relative_to(ROOT / "src").as_posix() for path in assets} <= names
     ours = {name.partition("/")[0] for name in names}
     assert ours == {"affetto", f"affetto-{affetto.__version__}.dist-info"}
     assert not [name for name in names if name.endswith((".pyc", ".pt", ".pkl", ".ckpt"))]

@@ -80,7 +80,7 @@ def test_it_says_what_it_is_and_recognises_nothing(imported):
 def test_a_network_of_another_width_does_not_begin_from_it(imported):
     content = {"name": "cnn14", "encoder": {"weights": str(imported), "width": 4}}
     model = models.get("cnn14").create(models.parse_settings(content, source="test"), 4)
-    words = r"encoder.blocks.0.conv1.weight is \(64, 1, 3, 3\), expected \(4, 1, 3, 3\)"
+    words = r"blocks.0.conv1.weight is \(64, 1, 3, 3\), expected \(4, 1, 3, 3\)"
     with pytest.raises(CheckpointError, match=words):
         model.load_pretrained()
 

@@ -484,8 +484,8 @@ def test_an_encoder_is_trained_further_or_frozen(taker, trainable, made):
 @pytest.mark.parametrize(
     ("sizes", "words"),
     [
-        ({"width": 32}, r"encoder\.\S+ is \(16.*\), expected \(32"),
-        ({"layers": 2}, r"lacks 16 tensors of a SpeechBert, such as encoder\.layers\.1\."),
+        ({"width": 32}, r"project\.weight is \(16.*\), expected \(32"),
+        ({"layers": 2}, r"lacks 16 tensors of a SpeechBert, such as layers\.1\."),
     ],
 )
 def test_an_encoder_of_another_size_is_refused(sizes, words, made):
@@ -495,7 +495,7 @@ def test_an_encoder_of_another_size_is_refused(sizes, words, made):
 
 
 def test_what_is_no_speech_bert_is_refused(copied):
-    with pytest.raises(CheckpointError, match=r"whisper3-emodb: its config\.json describes no speech_bert"):
+    with pytest.raises(CheckpointError, match=r"whisper4-emodb: its config\.json describes no speech_bert"):
         create("speech_bert", {"weights": pretrained.DEFAULT})
     with pytest.raises(CheckpointError, match="no model called 'nothing' ships with affetto"):
         create("speech_bert", {"weights": "nothing"})

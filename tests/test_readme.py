@@ -41,7 +41,7 @@ def test_the_shipped_card_quotes_the_shipped_results() -> None:
         if (results := json.loads(path.read_text(encoding="utf-8"))).get("shipped")  # protocol.json has none
     ]
     assert len(shipped) == 1
-    card = (ROOT / "src" / "affetto" / "pretrained" / "whisper3-emodb" / "README.md").read_text(encoding="utf-8")
+    card = (ROOT / "src" / "affetto" / "pretrained" / "whisper4-emodb" / "README.md").read_text(encoding="utf-8")
     mean = shipped[0]["fold_mean"]
     assert f"WA {100 * mean['wa']:.1f} % and UA {100 * mean['ua']:.1f} %" in card
 

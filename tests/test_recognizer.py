@@ -1,9 +1,11 @@
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.special
 import soundfile
 import soxr
 import torch
@@ -15,6 +17,7 @@ from affetto import (
     Prediction,
     Recognizer,
     audio,
+    calibration,
     corpora,
     models,
     pretrained,
@@ -207,7 +210,8 @@ def test_one_bad_file_raises(shipped, tmp_path):
 
 def test_a_table_has_one_row_a_recording(shipped, alone, tmp_path):
     table = shipped.predict_table(CLIPS)
-    assert list(table.columns) == ["file", "start", "end", "emotion", "confidence", *LABELS]
+    trust = ["label_set", "reliable", "flags"]
+    assert list(table.columns) == ["file", "start", "end", "emotion", "confidence", *LABELS, *trust]
     assert list(table.emotion) == [heard.emotion for heard in alone]
     assert list(shipped.predict_table([]).columns) == list(table.columns)
     with pytest.raises(AudioError, match=r"gone\.wav"):
@@ -388,6 +392,7 @@ def test_a_predictions_row_is_flat():
         "confidence": 0.75,
         "anger": 0.25,
         "fear": 0.75,
+        "flags": "",
     }
     assert list(pd.DataFrame([row]).columns) == list(row)
 
@@ -405,6 +410,50 @@ def test_a_model_of_ratings_gives_dimensions_and_no_emotion(tiny_experiment, rat
     with pytest.raises(AttributeError, match="no emotion: the model gives valence, arousal and no categories"):
         heard.emotion  # noqa: B018
     table = model.predict_table([clip, clip])
-    assert list(table.columns) == list(model.columns) == ["file", "start", "end", "valence", "arousal"]
+    assert list(table.columns) == list(model.columns) == ["file", "start", "end", "valence", "arousal", "flags"]
     assert table["arousal"].tolist() == pytest.approx([heard.dimensions["arousal"]] * 2, abs=1e-5)
     assert list(model.predict_table([]).columns) == list(model.columns)
+
+
+# Trust
+
+
+def test_probabilities_shown_are_the_models_own_at_the_fitted_temperature(shipped, alone):
+    model, fitted = shipped.checkpoint, shipped.checkpoint.calibration
+    own = model.answers([audio.read(CLIPS[0]).waveform], device=shipped.device).numpy()
+    tempered = scipy.special.softmax(np.log(np.clip(own, calibration.FLOOR, 1)) / fitted.temperature, axis=1)[0]
+    assert list(alone[0].probabilities.values()) == pytest.approx(tempered, abs=1e-3)
+
+
+def test_what_is_sure_and_without_flags_is_reliable(shipped, alone):
+    for heard in alone:
+        assert heard.reliable == (heard.confidence >= shipped.checkpoint.calibration.threshold and not heard.flags)
+        assert heard.label_set[0] == heard.emotion
+    loud, rate = soundfile.read(CLIPS[0])
+    cut = shipped.predict((loud.clip(-0.05, 0.05), rate))
+    assert "clipped" in cut.flags and cut.reliable is False
+
+
+def test_noise_and_short_clips_are_flagged_and_speech_is_not(shipped, alone):
+    assert all(not heard.flags for heard in alone)
+    noise = shipped.predict((0.1 * np.random.default_rng(0).standard_normal(48_000), 16_000))
+    assert set(noise.flags) >= {"not_speech", "out_of_domain"}
+    assert noise.row["flags"] == " ".join(noise.flags)
+    samples, rate = soundfile.read(CLIPS[0])
+    assert "too_short" in shipped.predict((samples[: rate // 2], rate)).flags
+    assert shipped.predict((1e-3 * samples, rate)).flags[:1] == ("silent",)
+
+
+def test_what_is_provisional_is_never_called_reliable(shipped, alone):
+    [heard] = shipped.predict_all([CLIPS[0]], flagged=False)
+    assert heard.probabilities == pytest.approx(alone[0].probabilities, abs=1e-6)
+    assert (heard.flags, heard.label_set, heard.reliable) == ((), (), None)
+
+
+def test_a_model_without_calibration_shows_its_own_probabilities(shipped):
+    plain = Recognizer(replace(shipped.checkpoint, calibration=None, domain=None))
+    heard = plain.predict(CLIPS[0])
+    own = plain.checkpoint.answers([audio.read(CLIPS[0]).waveform], device=plain.device)[0]
+    assert list(heard.probabilities.values()) == pytest.approx(own.tolist(), abs=1e-3)
+    assert (heard.reliable, heard.label_set) == (None, ())
+    assert plain.columns[-2:] == ("sadness", "flags")

@@ -20,7 +20,7 @@ import sklearn.metrics
 from affetto import changes, report, scores
 from affetto.errors import ConfigError, ProtocolError
 from affetto.files import json_bytes
-from affetto.report import comparisons, figures, literature, scoreboards, sections, tables
+from affetto.report import comparisons, exhibits, figures, literature, sections, tables
 
 LABELS = ("anger", "neutral", "sadness")
 SPEAKERS = ("s1", "s2", "s3", "s4", "s5")
@@ -547,13 +547,13 @@ def test_far_rows_wait_for_an_explanation_and_near_ones_do_not(paper: Path) -> N
     study = replace(literature.studies()[0], remarks={})
     row = rows_of(paper, LOSO)["cnn"]
     said = {"wa": row.score("wa"), "ua": row.score("ua")}
-    assert scoreboards._why(row, {**said, "ua": said["ua"] + 0.0299}, study) == ""
-    assert scoreboards._why(row, {**said, "ua": said["ua"] + 0.0301}, study) == "not explained yet"
-    assert scoreboards._why(row, {**said, "wa": said["wa"] - 0.0301}, study) == "not explained yet"
+    assert exhibits._why(row, {**said, "ua": said["ua"] + 0.0299}, study) == ""
+    assert exhibits._why(row, {**said, "ua": said["ua"] + 0.0301}, study) == "not explained yet"
+    assert exhibits._why(row, {**said, "wa": said["wa"] - 0.0301}, study) == "not explained yet"
     known = replace(study, remarks={"cnn": {LOSO: "Fewer steps."}})
-    assert scoreboards._why(row, {"ua": said["ua"] + 0.1}, known) == "Fewer steps."
+    assert exhibits._why(row, {"ua": said["ua"] + 0.1}, known) == "Fewer steps."
     other = replace(study, remarks={"cnn": {RANDOM: "Fewer steps."}})
-    assert scoreboards._why(row, {"ua": said["ua"] + 0.1}, other) == "not explained yet"
+    assert exhibits._why(row, {"ua": said["ua"] + 0.1}, other) == "not explained yet"
 
 
 def test_remarks_and_reasons_are_of_rows_and_protocols_that_the_paper_is_shown_with() -> None:

@@ -201,6 +201,26 @@ def results_file(path: Path, tried, **changes) -> Path:
     return path
 
 
+def test_the_predictions_beside_results_calibrate_the_checkpoint(settings, train, tmp_path):
+    tried = settings()
+    folds = [{"fold": "1"}, {"fold": "2"}]
+    path = results_file(tmp_path / "tiny.json", tried, folds=folds, model="tiny")
+    labels = ("anger", "happiness", "sadness")
+    rows = [f"{n}.wav,0,,{1 + n % 2},0,{labels[n % 3]},anger,0.5,0.3,0.2,s{n % 2}" for n in range(12)]
+    head = f"file,start,end,fold,seed,truth,prediction,{','.join(labels)},speaker"
+    path.with_suffix(".csv").write_text("\n".join([head, *rows]) + "\n")
+    found = checkpoint.load(train(tried, results=path)).calibration
+    assert found is not None
+    assert found.fitted_on == {
+        "protocol": "table-speaker4fold-v1",
+        "row": "tiny",
+        "seeds": 2,
+        "clips": 12,
+        "speakers": 2,
+    }
+    assert found.temperature > 10  # the answers are worth nothing
+
+
 def test_the_card_quotes_results_of_the_same_settings(settings, train, tmp_path):
     tried = settings()
     target = train(tried, results=results_file(tmp_path / "tiny.json", tried))

@@ -84,7 +84,7 @@ def test_a_folder_of_recordings_is_read_to_its_depths_and_sorted(toy_tree):
 def test_a_folder_of_recordings_takes_all_types_that_can_be_heard_and_decodes_none(tmp_path):
     for extension in audio.EXTENSIONS:
         (tmp_path / f"a{extension}").write_text("not decoded")
-    assert len(corpora.read("speech", tmp_path)) == len(audio.EXTENSIONS) == 8
+    assert len(corpora.read("speech", tmp_path)) == len(audio.EXTENSIONS) == 11
 
 
 def test_a_copy_in_a_folder_of_recordings_is_found(tmp_path):

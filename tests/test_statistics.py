@@ -149,9 +149,9 @@ def test_95_percent_intervals_over_ten_speakers_hold_the_truth_in_95_percent():
 def test_intervals_do_not_depend_on_how_the_draws_are_cut(kind, monkeypatch):
     sums = confusions(recordings(kind))
     whole = statistics.speaker_bootstrap(sums, ua, draws=300)
-    monkeypatch.setattr(statistics, "_CHUNK_BYTES", 7 * 8 * (9 + 14) * 11)  # eleven draws
+    monkeypatch.setattr(statistics.bootstrap, "_CHUNK_BYTES", 7 * 8 * (9 + 14) * 11)  # eleven draws
     assert statistics.speaker_bootstrap(sums, ua, draws=300) == whole
-    monkeypatch.setattr(statistics, "_CHUNK_BYTES", 1)
+    monkeypatch.setattr(statistics.bootstrap, "_CHUNK_BYTES", 1)
     assert statistics.speaker_bootstrap(sums, ua, draws=300) == whole
 
 

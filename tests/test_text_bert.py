@@ -11,17 +11,19 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import AutoTokenizer, BertForSequenceClassification, BertModel
 
-from affetto import models, pretrained
+from affetto import checkpoint, models, pretrained
 from affetto.encoders.text_bert import (
     FrozenText,
     TextBert,
     TextBertSettings,
     Tokens,
     average,
+    load_frozen,
     load_tokenizer,
     load_weights,
 )
 from affetto.errors import CheckpointError, ConfigError
+from affetto.tasks import CategoriesSettings
 
 SENTENCES = (
     "",
@@ -125,6 +127,26 @@ def test_weights_load_under_every_name_that_they_were_published_with(prefix, old
     load_weights(known, text.weights)
     for name, tensor in known.state_dict().items():
         assert torch.equal(tensor, encoder.state_dict()[name]), name
+
+
+def test_the_encoder_of_a_checkpoint_reads_as_it_did_there(text, tmp_path):
+    settings = models.parse_settings(
+        {"name": "bert", "encoder": {**text.model_dump(), "trainable": True}}, source="test"
+    )
+    model = models.get("bert").create(settings, 4)
+    model.load_pretrained()
+    torch.nn.init.normal_(model.encoder.bert.encoder.layer[1].output.dense.weight)  # as if fine-tuned
+    task = CategoriesSettings().of(("anger", "happiness", "neutral", "sadness"), {})
+    checkpoint.save(checkpoint.Checkpoint(model.eval(), settings, task, {}), tmp_path)
+    tuned = TextBertSettings(weights=str(tmp_path), max_tokens=48)
+    assert (tuned.width, tuned.layers, tuned.heads) == (text.width, text.layers, text.heads)
+    stream = FrozenText(tuned)
+    load_frozen(stream)
+    got = stream(SENTENCES)
+    with torch.no_grad():
+        expected = average(model.encoder(model.streams["words"](SENTENCES)))
+    torch.testing.assert_close(got.values[:, 0], expected)
+    assert not torch.allclose(got.values, frozen(text)(SENTENCES).values)
 
 
 def test_fingerprints_tell_weights_tokenizers_and_settings_apart(text):

@@ -2,6 +2,7 @@
 
 Everything that enters Affetto as sound enters here, in training and in recognition alike, so that a recogniser hears
 what its model heard. Decoding is libsndfile's (soundfile), resampling is soxr's; both are named in every checkpoint.
+MP4 and WebM, which libsndfile does not know, are decoded by FFmpeg (`media`).
 """
 
 import io
@@ -16,6 +17,7 @@ import numpy.typing as npt
 import soundfile
 import soxr
 
+from affetto import media
 from affetto.errors import AudioError
 
 SAMPLE_RATE = 16_000
@@ -26,7 +28,9 @@ FRAME_SECONDS = 0.025
 """Analysis frame of every front end (25 ms): nothing shorter can be heard."""
 SILENCE_PEAK = 1e-4
 """Largest deviation from the mean (full scale 1.0; -80 dBFS) that still counts as silence."""
-EXTENSIONS = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff", ".au")
+PEAK = 0.99
+"""Share of the largest sample from which a sample lies at the peak."""
+EXTENSIONS = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff", ".au", *media.EXTENSIONS)
 """File names that a folder is searched for."""
 
 Waveform = npt.NDArray[np.float32]
@@ -40,11 +44,13 @@ class Recording:
         waveform: mono samples at 16 kHz, (n,), full scale 1.0.
         sample_rate: Hz of the source before resampling.
         channels: of the source before they were averaged.
+        clipped: share of the source's samples that lie within 1 % of its peak.
     """
 
     waveform: Waveform
     sample_rate: int
     channels: int
+    clipped: float = 0.0
 
     @property
     def seconds(self) -> float:
@@ -70,7 +76,8 @@ def read(
     """The recording in a file, in bytes or in an open binary file.
 
     Args:
-        source: path, the file's bytes, or a seekable binary stream; wav, flac, ogg, opus, mp3 (libsndfile).
+        source: path, the file's bytes, or a seekable binary stream; wav, flac, ogg, opus, mp3 (libsndfile), m4a, mp4
+            and webm (PyAV, the extra `media`).
         name: what errors call the source; by default its path.
         start: seconds to begin at.
         end: seconds to stop at; None: to the end.
@@ -86,23 +93,26 @@ def read(
         name = str(source) if isinstance(source, str | Path) else "<bytes>"
     if not start >= 0:
         raise ValueError(f"expected a start of 0 s or later, got {start}")
-    with _open(source, name) as stream:
+    with open_binary(source, name) as stream:
         samples, rate = _decode(stream, name, start, end)
     return from_array(samples, rate, name=name)
 
 
 def seconds(path: Path, *, name: str) -> float:
-    """The duration of a file by its header, in seconds.
+    """The duration of a file in seconds, by its header, or where that cannot be trusted (MP4, WebM) by decoding it.
 
     Raises:
         AudioError: if the file is missing or not audio.
     """
-    with _open(path, name) as stream, soundfile.SoundFile(stream) as file:
-        return float(file.frames / file.samplerate)
+    with open_binary(path, name) as stream:
+        if media.family(first_bytes(stream)):
+            return media.seconds(stream, name)
+        with soundfile.SoundFile(stream) as file:
+            return float(file.frames / file.samplerate)
 
 
 @contextmanager
-def _open(source: str | Path | bytes | BinaryIO, name: str) -> Iterator[BinaryIO]:
+def open_binary(source: str | Path | bytes | BinaryIO, name: str) -> Iterator[BinaryIO]:
     """The source as a binary stream; what goes wrong while it is read becomes an `AudioError`."""
     try:
         if isinstance(source, str | Path):
@@ -153,6 +163,8 @@ def from_array(samples: npt.NDArray[Any], sample_rate: int, *, name: str = "<arr
     waveform = _as_float(samples)
     if not np.isfinite(waveform).all():
         raise AudioError(name, "not_finite", "holds samples that are NaN or infinite")
+    # Of the source: resampling rounds the corners off.
+    clipped = peak_share(waveform)
     if waveform.ndim == 2:
         waveform = waveform.mean(axis=1)
     if len(waveform) < FRAME_SECONDS * sample_rate:
@@ -162,17 +174,30 @@ def from_array(samples: npt.NDArray[Any], sample_rate: int, *, name: str = "<arr
         raise AudioError(name, "silent", "is silent: no sample rises above -80 dBFS")
     if sample_rate != SAMPLE_RATE:
         waveform = soxr.resample(waveform, sample_rate, SAMPLE_RATE, quality="HQ")
-    return Recording(np.ascontiguousarray(waveform, dtype=np.float32), sample_rate, channels)
+    return Recording(np.ascontiguousarray(waveform, dtype=np.float32), sample_rate, channels, clipped)
+
+
+def peak_share(samples: npt.NDArray[np.float32]) -> float:
+    """Share of samples, of any shape, within 1 % of the peak: hardly any, unless something cut the peaks off.
+
+    Example:
+        >>> peak_share(np.array([0.1, 0.5, -0.5, 0.3], np.float32))
+        0.5
+    """
+    heights = np.abs(samples)
+    return float((heights >= PEAK * heights.max()).mean())
 
 
 def _decode(stream: BinaryIO, name: str, start: float, end: float | None) -> tuple[npt.NDArray[np.float32], int]:
     """Samples (n, channels) of [start, end) and their rate."""
-    header = stream.read(12)
+    header = first_bytes(stream)
     size = stream.seek(0, io.SEEK_END)
     stream.seek(0)
     if size == 0:
         raise AudioError(name, "empty", "is empty (0 bytes)")
-    promised = _promised_bytes(header) - size
+    if media.family(header):
+        return media.read(stream, name, start, end)
+    promised = promised_bytes(header) - size
     with soundfile.SoundFile(stream) as file:
         if promised > 0:
             raise AudioError(name, "truncated", f"is truncated: {promised} bytes that its header promises are missing")
@@ -186,7 +211,14 @@ def _decode(stream: BinaryIO, name: str, start: float, end: float | None) -> tup
     return samples, rate
 
 
-def _promised_bytes(header: bytes) -> int:
+def first_bytes(stream: BinaryIO) -> bytes:
+    """The first 12 bytes of a stream, which is left at its beginning."""
+    header = stream.read(12)
+    stream.seek(0)
+    return header
+
+
+def promised_bytes(header: bytes) -> int:
     """Size in bytes that the first 12 bytes of a WAV, AIFF or AU file promise; 0 for other formats and when streamed.
 
     libsndfile shortens such a file, when truncated, without a word, so its size is compared with this. Writers that do

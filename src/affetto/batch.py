@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from affetto.baseline import Baseline
+
 FRAMES = 64
 """What the lengths of batches on CUDA are multiples of: cuDNN plans its convolutions anew for every length it meets."""
 
@@ -78,17 +80,19 @@ class Batch:
     Args:
         streams: what the model listens to, by name; each (B, T, D).
         targets: category indices, (B,), int64; or ratings, (B, D).
+        baselines: of each clip's speaker, where it has one.
     """
 
     streams: Mapping[str, Padded]
     targets: Tensor
+    baselines: tuple[Baseline | None, ...] = ()
 
     def to(self, device: torch.device | str) -> "Batch":
         """The same on another device; on CUDA padded to a multiple of `FRAMES`."""
         streams = {name: stream.to(device) for name, stream in self.streams.items()}
         if torch.device(device).type == "cuda":
             streams = {name: each.extended(FRAMES) for name, each in streams.items()}
-        return Batch(streams, self.targets.to(device))
+        return Batch(streams, self.targets.to(device), self.baselines)
 
 
 def pad(sequences: Sequence[Tensor]) -> Padded:

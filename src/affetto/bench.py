@@ -13,8 +13,10 @@ import torch
 from affetto import models
 from affetto.cache import FeatureCache
 from affetto.corpora.base import Corpus
-from affetto.dataset import Features, Progress, no_progress
+from affetto.corpora.distorted import Distorted
+from affetto.dataset import Features, Progress, Views, no_progress
 from affetto.device import Precision
+from affetto.distortions import named
 from affetto.errors import CorpusError, ProtocolError, TrainingError
 from affetto.experiment import Experiment
 from affetto.models.base import SpeechModel
@@ -36,7 +38,7 @@ class Bench:
         experiment: what is trained.
         corpus: on what.
         task: what is asked.
-        features: of the whole corpus, cached.
+        features: of the whole corpus, cached; with its distorted copies, if the experiment has views.
         device, precision: where and in which numbers.
         progress: told of what goes on.
         further: benches of the other corpora that its models are tested on, in the experiment's order.
@@ -45,7 +47,7 @@ class Bench:
     experiment: Experiment
     corpus: Corpus
     task: Recognition
-    features: Features
+    features: Features | Views
     device: torch.device
     precision: Precision
     progress: Progress
@@ -80,16 +82,21 @@ class Bench:
         """
         task = experiment.task.of(corpus.categories, corpus.dimensions)
         model = create_model(experiment, len(task.labels), seed=0)
-        features = Features(
-            corpus,
-            model,
-            task,
-            cache=cache,
-            device=device,
-            precision=precision,
-            speaker_statistics=experiment.speaker_statistics,
-            progress=progress,
-        )
+        sounds = [corpus, *(Distorted.of(corpus, named(view.distortion), view.strength) for view in experiment.views)]
+        views = [
+            Features(
+                sound,
+                model,
+                task,
+                cache=cache,
+                device=device,
+                precision=precision,
+                speaker_statistics=experiment.speaker_statistics,
+                progress=progress,
+            )
+            for sound in sounds
+        ]
+        features = Views(views) if len(views) > 1 else views[0]
         alone = Bench(experiment, corpus, task, features, device, precision, progress)
         return replace(alone, further=tuple(alone._on(other, cache) for other in further))
 
@@ -100,7 +107,7 @@ class Bench:
             CorpusError: if it has other classes.
         """
         other = Bench.prepare(
-            self.experiment,
+            self.experiment.model_copy(update={"views": ()}),
             corpus,
             cache=cache,
             device=self.device,
@@ -132,7 +139,7 @@ class Bench:
             model,
             self.task,
             self.features,
-            train,
+            self.features.copies(train),
             devs,
             experiment.training,
             seed=seed,
@@ -203,6 +210,8 @@ class Bench:
         combinations = [
             dict(zip(choose.grid, values, strict=True)) for values in itertools.product(*choose.grid.values())
         ]
+        if len(combinations) == 1:
+            return combinations[0]
         means = []
         for number, values in enumerate(combinations, start=1):
             candidate = self.experiment.with_settings(values)

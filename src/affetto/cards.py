@@ -44,6 +44,8 @@ def write(name: str, labels: tuple[str, ...], scales: Mapping[str, tuple[float, 
     ]
     if trained["excluded"]:
         lines += ["", f"Kept out of training: {', '.join(trained['excluded'])}."]
+    if "adapted" in provenance:
+        lines += ["", *adaptation(provenance["adapted"])]
     lines += ["", "## How far to trust it", "", expectation(provenance)]
     lines += [
         "",
@@ -135,14 +137,67 @@ def _encoder(provenance: JSON) -> str:
     return f" on the states of layer {layers} of Whisper's encoder (OpenAI, Radford et al., 2022; MIT), {way}"
 
 
+def adaptation(done: JSON) -> list[str]:
+    """What a card says of an adaptation, in lines of Markdown.
+
+    Args:
+        done: as `affetto adapt` writes it into the provenance.
+    """
+    groups = f"{done['groups']} {'speakers' if done['by_speaker'] else 'files'}"
+    counts = ", ".join(f"{label} {number}" for label, number in done["counts"].items())
+    lines = [
+        "## Adapted",
+        "",
+        f"The last layer was fitted anew on {done['clips']} clips ({counts}) of {groups}, near that of "
+        f"{done['from']}: {done['recipe']}. All else is as it was. Whoever passes it on needs the right to pass on "
+        "what was learned from these clips.",
+        "",
+        f"Nested cross-validation, {'speakers' if done['by_speaker'] else 'files'} held out: UA "
+        f"{_share(done['after'], done['after_interval'])}; as it was, "
+        f"{_share(done['before'], done['before_interval'])}; gain "
+        f"{_points(done['after'] - done['before'], done['gain_interval'])} (95 % intervals).",
+        "",
+        "| clips learned from | UA of clips held out |",
+        "| ---: | ---: |",
+        *(f"| {clips} | {_share(ua)} |" for clips, ua in done["curve"]),
+        "",
+    ]
+    if done["doubling"] is None:
+        return [*lines, "There are too few clips to say what more would bring."]
+    level = f"{100 * done['forecast_level']:.0f} % interval"
+    ahead = "; ".join(f"{clips} clips {_share(ua, [low, high])}" for clips, ua, low, high in done["forecasts"])
+    brought = _points(done["doubling"], done["doubling_interval"])
+    more = f"Twice as many clips have brought {brought} ({level}). Going on like this: {ahead}. "
+    return [*lines, more + "That is a straight line drawn on, and not a promise: gains shrink towards a ceiling."]
+
+
+def _share(value: float, ends: list[float] | None = None) -> str:
+    between = "" if ends is None else f" [{100 * ends[0]:.1f}, {100 * ends[1]:.1f}]"
+    return f"{100 * value:.1f} %{between}"
+
+
+def _points(value: float, ends: list[float] | None) -> str:
+    between = "" if ends is None else f" [{100 * ends[0]:+.1f}, {100 * ends[1]:+.1f}]"
+    return f"{100 * value:+.1f} points{between}"
+
+
 def expectation(provenance: JSON) -> str:
     """What to expect for new speakers, in one sentence, from the results that the checkpoint was given."""
     expected = provenance.get("expected")
+    if "adapted" in provenance:
+        done = provenance["adapted"]
+        kind = "speakers" if done["by_speaker"] else "clips"
+        return (
+            f"On {kind} of one's own recordings that were held out, it reached UA {_share(done['after'])}; "
+            f"{done['from']}, which it was made from, {_share(done['before'])} there. "
+            "Of recordings unlike these nothing is known."
+        )
     if expected is None:
         return "Its recipe has not been measured on unseen speakers."
+    seeds = "one seed" if expected["seeds"] == 1 else f"{expected['seeds']} seeds"
     return (
         f"On speakers of the same corpus that it has never heard ({expected['protocol']}, mean over folds, "
-        f"{expected['seeds']} seeds), this recipe reached {quoted(expected, ' and ')}."
+        f"{seeds}), this recipe reached {quoted(expected, ' and ')}."
     )
 
 

@@ -409,7 +409,7 @@ def run(bench: Bench, cells: Sequence[Cell]) -> list[tuple[Path, JSON]]:
     started = time.perf_counter()
     experiment, chosen, seed = bench.experiment, None, cells[0].seed
     train, devs = list(cells[0].fold.train), [list(cell.fold.dev) for cell in cells]
-    bench.features.heard.clear()
+    bench.features.heard = set()
     if experiment.choose:
         assert len(cells) == 1, "what is chosen by fold cannot be shared"
         chosen = bench.choose(train, devs[0], seed=seed)

@@ -5,6 +5,10 @@
     golden.safetensors  a waveform, for models that hear words a sentence, and the probabilities, or ratings, that the
                         model gave for it, checked at every load
     README.md           the model card
+    domain.safetensors  the sounds that it can know, if they were fitted
+
+Probabilities here are the model's own; `calibration`, if config.json has one, is applied by who shows them, so that
+fitting it anew leaves weights and golden answers alone.
 
 Loading reads numbers and text and never executes anything.
 """
@@ -16,18 +20,26 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from safetensors import SafetensorError
+from safetensors.numpy import load_file as load_arrays
+from safetensors.numpy import save as numpy_to_bytes
 from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
 from affetto import __version__, audio, models
+from affetto.baseline import Baseline
 from affetto.batch import pad
+from affetto.calibration import Calibration
+from affetto.calibration import parse as parse_calibration
 from affetto.config import JSON
+from affetto.domain import Domain
 from affetto.errors import CheckpointError, ConfigError, CorpusError
+from affetto.files import write_whole
 from affetto.hub import fetch
-from affetto.models.base import SpeechModel
+from affetto.models.base import SpeechModel, Streams
 from affetto.tasks import Recognition, parse_settings
 
 FORMAT = 1
@@ -50,6 +62,8 @@ class Checkpoint:
         task: what it was asked, and what its outputs are called.
         provenance: what it was trained on and how, for people; plain JSON.
         card: the model card, Markdown.
+        calibration: what makes its probabilities come true; None if it was never fitted.
+        domain: the sounds that it can know; None if they were never fitted.
     """
 
     model: SpeechModel
@@ -57,6 +71,8 @@ class Checkpoint:
     task: Recognition
     provenance: JSON
     card: str = ""
+    calibration: Calibration | None = None
+    domain: Domain | None = None
 
     @property
     def name(self) -> str:
@@ -69,6 +85,7 @@ class Checkpoint:
         words: Sequence[str] | None = None,
         *,
         device: torch.device | str = "cpu",
+        baselines: Sequence[Baseline | None] = (),
     ) -> Tensor:
         """Probabilities or ratings, (clips, labels), on the CPU, in the precision of the context.
 
@@ -77,12 +94,35 @@ class Checkpoint:
                 do without.
             words: what is said in each; None does for a model that hears no words, or can do without.
             device: where the model is.
+            baselines: of each clip's speaker, for a model that takes one; none: each clip is judged by itself.
         """
+        return self.judge(self.hear(waveforms, words, device=device), baselines)
+
+    def hear(
+        self,
+        waveforms: Sequence[audio.Waveform] | None,
+        words: Sequence[str] | None = None,
+        *,
+        device: torch.device | str = "cpu",
+    ) -> Streams:
+        """What the model's streams give of clips; arguments as those of `answers`."""
         padded = None
         if "sound" in self.model.senses and waveforms is not None:
             padded = pad([torch.from_numpy(waveform) for waveform in waveforms]).to(device)
         with torch.inference_mode():
-            return self.task.decode(self.model.listen(padded, words)).cpu()
+            return self.model.hear(padded, words)
+
+    def judge(self, streams: Streams, baselines: Sequence[Baseline | None] = ()) -> Tensor:
+        """Probabilities or ratings of what the streams gave, (clips, labels), on the CPU; arguments as of `answers`."""
+        with torch.inference_mode():
+            logits = self.model.judge(streams, baselines) if any(baselines) else self.model(streams)
+            return self.task.decode(logits).cpu()
+
+    def voices(self, streams: Streams) -> npt.NDArray[np.float32] | None:
+        """Each clip as one vector, (clips, D), for `domain`; None if the model has no frozen encoder of sound."""
+        with torch.inference_mode():
+            found = self.model.voice(streams)
+        return None if found is None else found.cpu().numpy()
 
     def golden_answer(self, golden: dict[str, Tensor]) -> Tensor:
         """What it gives for the golden waveform and words, (1, labels)."""
@@ -116,6 +156,8 @@ def save(checkpoint: Checkpoint, folder: Path, *, half_encoder: bool = True) -> 
         "labels": list(checkpoint.task.labels),
         **({"scales": {name: list(ends) for name, ends in scales.items()}} if scales else {}),
         "audio": AUDIO,
+        **({"calibration": checkpoint.calibration.config} if checkpoint.calibration else {}),
+        **({"domain": checkpoint.domain.config} if checkpoint.domain else {}),
         "provenance": checkpoint.provenance,
     }
     weights = {
@@ -128,6 +170,8 @@ def save(checkpoint: Checkpoint, folder: Path, *, half_encoder: bool = True) -> 
     if "words" in checkpoint.model.senses:
         golden["words"] = torch.from_numpy(np.frombuffer(GOLDEN_WORDS.encode(), np.uint8).copy())
     golden[checkpoint.task.gives] = stored.golden_answer(golden)
+    if checkpoint.domain:
+        _write_domain(checkpoint.domain, folder)
     write(folder, config, weights, golden, checkpoint.card)
 
 
@@ -138,7 +182,31 @@ def write(folder: Path, config: JSON, weights: dict[str, Tensor], golden: dict[s
     (folder / "golden.safetensors").write_bytes(to_bytes(golden))
     (folder / "README.md").write_text(card, encoding="utf-8")
     # Last, for it is what says that a checkpoint is there.
-    (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+    (folder / "config.json").write_text(_text(config), encoding="utf-8")
+
+
+def amend(folder: Path, *, calibration: Calibration | None = None, domain: Domain | None = None) -> None:
+    """Give a checkpoint on disk another calibration, or domain, or both; all else in it stays as it is, to the byte.
+
+    Raises:
+        CheckpointError: if there is none.
+    """
+    config = _read_config(folder)
+    provenance = config.pop("provenance", {})
+    if calibration:
+        config["calibration"] = calibration.config
+    if domain:
+        config["domain"] = domain.config
+        _write_domain(domain, folder)
+    write_whole(folder / "config.json", _text({**config, "provenance": provenance}).encode())
+
+
+def _write_domain(domain: Domain, folder: Path) -> None:
+    (folder / "domain.safetensors").write_bytes(numpy_to_bytes(domain.arrays))
+
+
+def _text(config: JSON) -> str:
+    return json.dumps(config, indent=1) + "\n"
 
 
 def load(source: str | Path) -> Checkpoint:
@@ -157,6 +225,7 @@ def load(source: str | Path) -> Checkpoint:
     try:
         weights = load_file(fetch(source, "model.safetensors"))
         golden = load_file(fetch(source, "golden.safetensors"))
+        known = load_arrays(fetch(source, "domain.safetensors")) if "domain" in config else None
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{source}: a safetensors file is damaged ({error})") from error
     try:
@@ -165,7 +234,9 @@ def load(source: str | Path) -> Checkpoint:
         scales = {name: (low, high) for name, (low, high) in config.get("scales", {}).items()}
         task = asked.of(config["labels"], scales)
         settings = models.parse_settings(config["model"], source=f"{source}: config.json")
-        checkpoint = Checkpoint(model, settings, task, config["provenance"], card(source))
+        calibration = parse_calibration(config["calibration"]) if "calibration" in config else None
+        domain = None if known is None else Domain.of(config["domain"], known)
+        checkpoint = Checkpoint(model, settings, task, config["provenance"], card(source), calibration, domain)
         heard = config["audio"]
     except (AttributeError, KeyError, TypeError, ValueError, CorpusError, ConfigError) as error:
         raise CheckpointError(f"{source}: config.json does not describe a model ({_first_line(error)})") from error

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from affetto import audio
+from affetto.baseline import Baseline
 from affetto.batch import Batch, Padded, by_length, pad
 from affetto.cache import FeatureCache
 from affetto.corpora.base import Corpus
@@ -46,6 +47,10 @@ class Data(Protocol):
         """The streams and targets of some rows."""
         ...
 
+    def baselines(self, rows: Sequence[int]) -> list[Baseline]:
+        """The baseline of each row's speaker, made of the speaker's clips among the rows."""
+        ...
+
 
 class Features:
     """Features and targets of a corpus's utterances, read from the cache as they are needed.
@@ -60,7 +65,8 @@ class Features:
         cache: where features are kept.
         device: where missing ones are computed.
         precision: in which they are computed; part of their key.
-        speaker_statistics: whether each clip is standardised with the mean and deviation of all its speaker's clips.
+        speaker_statistics: whether each clip is heard beside all its speaker's clips: with their baseline, where the
+            model takes one; otherwise standardised with their mean and deviation.
         progress: told of each computed clip.
 
     Raises:
@@ -94,10 +100,13 @@ class Features:
         self._keys = {each: _content_keys(corpus, each) for each in model.senses}
         self._memory: dict[tuple[int, str], Tensor] = {}
         self._memory_bytes = 0
-        self._baselines: dict[tuple[str, str], tuple[Tensor, Tensor]] = {}
+        self._statistics: dict[tuple[str, str], tuple[Tensor, Tensor]] = {}
+        self._baselines: list[Baseline] | None = None
         self._compute_missing(model, device, precision, progress)
-        if speaker_statistics:
-            self._baselines = self._speaker_baselines()
+        if speaker_statistics and model.takes_baseline:
+            self._baselines = self.baselines(range(len(corpus)))
+        elif speaker_statistics:
+            self._statistics = self._speaker_statistics()
         self.lengths = [max(len(self.get(i, name)) for name in self._fingerprints) for i in range(len(corpus))]
 
     def __len__(self) -> int:
@@ -110,28 +119,61 @@ class Features:
             path = self._path(row, stream)
             raise RuntimeError(f"{path} vanished from the cache while it was in use")
         self.heard.add(row)
-        if self._baselines and self._senses[stream] == "sound":  # a speaker has a voice, and no words of their own
-            mean, deviation = self._baselines[self.corpus.table["speaker"].iloc[row], stream]
+        if self._statistics and self._senses[stream] == "sound":  # a speaker has a voice, and no words of their own
+            mean, deviation = self._statistics[self.corpus.table["speaker"].iloc[row], stream]
             features = (features - mean) / deviation
         return features
 
     def batch(self, rows: Sequence[int]) -> Batch:
         """The features and targets of some utterances."""
         streams = {name: pad([self.get(row, name) for row in rows]) for name in self._fingerprints}
-        return Batch(streams, self.targets[list(rows)])
+        return Batch(streams, self.targets[list(rows)], tuple(each for row in rows for each in self.beside(row)))
 
-    def _speaker_baselines(self) -> dict[tuple[str, str], tuple[Tensor, Tensor]]:
-        """Mean and deviation, (D,) each, over all frames of each speaker and stream."""
+    def baselines(self, rows: Sequence[int]) -> list[Baseline]:
+        """The baseline of each row's speaker, made of the speaker's clips among the rows.
+
+        Raises:
+            CorpusError: if a row has no speaker.
+        """
+        [stream] = self._fingerprints
+        speakers = self._speakers().iloc[list(rows)]
+        made = {}
+        for speaker in speakers.unique():
+            own = [row for row, name in zip(rows, speakers, strict=True) if name == speaker]
+            lengths = torch.tensor([self.corpus.seconds(row) for row in own], dtype=torch.float32)
+            summaries = torch.cat([self.get(row, stream) for row in own])
+            made[speaker] = Baseline(summaries, lengths, self._fingerprints[stream])
+        return [made[speaker] for speaker in speakers]
+
+    def copies(self, rows: Sequence[int]) -> list[int]:
+        """What is learned from where these rows are: themselves."""
+        return list(rows)
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """Names of what is listened through."""
+        return tuple(self._fingerprints)
+
+    def beside(self, row: int) -> tuple[Baseline, ...]:
+        """The baseline that an utterance is heard beside; none where each is heard alone."""
+        return () if self._baselines is None else (self._baselines[row],)
+
+    def _speakers(self) -> "pd.Series[str]":
         speakers = self.corpus.table["speaker"]
         if speakers.isna().any():
             raise CorpusError(f"{self.corpus.name}: statistics by speaker need a speaker in every row")
-        baselines = {}
+        return speakers
+
+    def _speaker_statistics(self) -> dict[tuple[str, str], tuple[Tensor, Tensor]]:
+        """Mean and deviation, (D,) each, over all frames of each speaker and stream."""
+        speakers = self._speakers()
+        statistics = {}
         for speaker, rows in speakers.reset_index(drop=True).groupby(speakers.to_numpy()).groups.items():
             for stream in (name for name, heard in self._senses.items() if heard == "sound"):
                 frames = torch.cat([self.get(int(row), stream) for row in rows])
                 deviation = frames.std(0, correction=min(1, len(frames) - 1))  # of a single frame: 0
-                baselines[str(speaker), stream] = (frames.mean(0), deviation.clamp(min=1e-5))
-        return baselines
+                statistics[str(speaker), stream] = (frames.mean(0), deviation.clamp(min=1e-5))
+        return statistics
 
     def _key(self, row: int, stream: str) -> str:
         """What a stream's feature of an utterance depends on beside the stream."""
@@ -173,6 +215,58 @@ class Features:
         if heard == "words":
             return [self.corpus.transcripts[row] or ""]
         return pad([torch.from_numpy(self.corpus.recording(row).waveform)]).to(device)
+
+
+class Views:
+    """Features of clips as they are and of distorted copies of them.
+
+    Row v * n + i is clip i of n in view v; the first view is that of the clips as they are. Copies are for training.
+
+    Args:
+        views: of the same clips, in the same order.
+    """
+
+    def __init__(self, views: Sequence[Features]) -> None:
+        self.views = views
+        self.targets = torch.cat([view.targets for view in views])
+        self.lengths = [length for view in views for length in view.lengths]
+
+    def __len__(self) -> int:
+        return len(self.views[0])
+
+    @property
+    def heard(self) -> set[int]:
+        """Clips whose features were asked for, in any view."""
+        return set().union(*(view.heard for view in self.views))
+
+    @heard.setter
+    def heard(self, clips: set[int]) -> None:
+        for view in self.views:
+            view.heard = set()
+        self.views[0].heard = clips
+
+    def copies(self, rows: Sequence[int]) -> list[int]:
+        """What is learned from where these clips are: themselves, and their copies."""
+        return [number * len(self) + row for number in range(len(self.views)) for row in rows]
+
+    def batch(self, rows: Sequence[int]) -> Batch:
+        """The features and targets of some rows."""
+        parts = [(self.views[row // len(self)], row % len(self)) for row in rows]
+        streams = {name: pad([view.get(row, name) for view, row in parts]) for name in self.views[0].streams}
+        beside = tuple(each for view, row in parts for each in view.beside(row))
+        return Batch(streams, self.targets[list(rows)], beside)
+
+    def baselines(self, rows: Sequence[int]) -> list[Baseline]:
+        """The baseline of each row's speaker, made of the speaker's clips among the rows in the same view.
+
+        Raises:
+            CorpusError: if a row has no speaker.
+        """
+        made: dict[int, Baseline] = {}
+        for number, view in enumerate(self.views):
+            own = [row for row in rows if row // len(self) == number]
+            made |= dict(zip(own, view.baselines([row % len(self) for row in own]), strict=True))
+        return [made[row] for row in rows]
 
 
 class Recordings:
@@ -227,6 +321,10 @@ class Recordings:
     def batch(self, rows: Sequence[int]) -> Batch:
         """The frames of some recordings."""
         return Batch({self.name: pad([self.get(row) for row in rows])}, self.targets[list(rows)])
+
+    def baselines(self, rows: Sequence[int]) -> list[Baseline]:
+        """None of these recordings is heard beside others."""
+        raise TypeError("recordings for pretraining have no baselines")
 
 
 def shuffled_batches(

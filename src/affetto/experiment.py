@@ -21,6 +21,7 @@ from pydantic import Field, SerializeAsAny, field_validator, model_validator
 
 from affetto import models, resources, tasks
 from affetto.config import JSON, Settings, load, override, parse, with_value
+from affetto.distortions import DISTORTIONS
 from affetto.errors import ConfigError
 from affetto.files import is_safe_name
 from affetto.models.late_fusion import LateFusionSettings
@@ -70,6 +71,21 @@ class FurtherSettings(Settings):
     """"all", or a protocol of that corpus, whose test clips are taken."""
 
 
+class ViewSettings(Settings):
+    """A distortion (`distortions`) that a model should hear through."""
+
+    distortion: str
+    strength: float
+    """In the distortion's unit."""
+
+    @field_validator("distortion")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in DISTORTIONS:
+            raise ValueError(f"expected one of {', '.join(DISTORTIONS)}, got '{name}'")
+        return name
+
+
 class FinalSettings(Settings):
     """How `affetto train` makes one checkpoint, for use rather than for a number."""
 
@@ -89,6 +105,9 @@ class Experiment(Settings):
     model: SerializeAsAny[models.ModelSettings]
     task: SerializeAsAny[TaskSettings] = CategoriesSettings()
     training: TrainingSettings = TrainingSettings()
+    views: tuple[ViewSettings, ...] = ()
+    """Distorted copies that every clip of training is learned beside, always the same ones; dev and test are heard as
+    they are."""
     choose: ChooseSettings | None = None
     second_stage: SecondStageSettings | None = None
     average: "tuple[Experiment, ...] | None" = None
@@ -316,8 +335,14 @@ def _stated(settings: Settings) -> JSON:
         value = getattr(settings, key)
         if key != "name" and value == field.get_default(call_default_factory=True):
             continue
-        stated[key] = _stated(value) if isinstance(value, Settings) else value
+        stated[key] = _plain(value)
     return stated
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple) and value and isinstance(value[0], Settings):
+        return [_stated(each) for each in value]
+    return _stated(value) if isinstance(value, Settings) else value
 
 
 def _merged(common: JSON, differs: JSON) -> JSON:

@@ -40,6 +40,14 @@ SYNONYMS = {
 }
 """Other words that users write for a category."""
 
+BETWEEN_CORPORA = {"excitement": "happiness"}
+"""What a category counts as where corpora are joined; every other one counts as itself.
+
+Excitement is happiness, as in the four classes that IEMOCAP is commonly reduced to (Busso et al., 2008, name both among
+its categories), and as the reader of `iemocap` has it. Calm is not neutral: RAVDESS has both, calm as a second baseline
+"perceptually like neutral, but ... perceived as having a mild positive valence" (Livingstone and Russo, 2018), so that
+it is left out where the other corpus has none. Nor is boredom sadness, or frustration anger."""
+
 
 def canonical(name: str) -> str:
     """The category meant by a user's word.
@@ -59,3 +67,13 @@ def canonical(name: str) -> str:
     """
     word = name.strip().lower()
     return SYNONYMS.get(word, word)
+
+
+def between_corpora(category: str) -> str:
+    """What a category counts as where corpora are joined.
+
+    Example:
+        >>> between_corpora("excitement"), between_corpora("calm")
+        ('happiness', 'calm')
+    """
+    return BETWEEN_CORPORA.get(category, category)

@@ -10,6 +10,9 @@ import torch
 from affetto import __version__
 from affetto.device import Precision, use_bf16
 
+HEARD_DIGITS = 12
+"""Hexadecimal digits of an audio file's SHA-256 that a checkpoint remembers of each clip that it was made from."""
+
 
 def commit() -> str | None:
     """The commit of the working copy that this package runs from, "+" when it has changes; None outside one."""

@@ -2,23 +2,29 @@
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import torch
 
 from affetto import audio, checkpoint, pretrained
 from affetto.asr import Transcriber
 from affetto.audio import Waveform
-from affetto.batch import by_length
+from affetto.baseline import Baseline, Growing
+from affetto.batch import Padded, by_length
 from affetto.checkpoint import Checkpoint
 from affetto.corpora.base import Corpus
-from affetto.device import Precision, autocast, choose
+from affetto.device import Precision, autocast, choose, use_bf16
 from affetto.errors import AudioError, ConfigError
-from affetto.models.base import Sense
+from affetto.flags import Signal
+from affetto.models.base import Sense, Streams
+from affetto.vad import FRAME, Probabilities, SpeechDetector
 
 Source = str | Path | bytes | BinaryIO | tuple[npt.NDArray[Any], int]
 """A path, a file's bytes, an open binary file, or samples with their rate in Hz."""
@@ -43,6 +49,11 @@ class Prediction:
         probabilities: category -> probability; they sum to 1. Empty if the model gives none.
         dimensions: dimension -> rating, on the scale that the model was trained on. Empty if the model gives none.
         notes: what a careful listener would want to know about the recording, in words.
+        flags: why the answer is not to be trusted, of `flags.FLAGS`; mostly none.
+        label_set: the categories among which the truth nearly always is, likeliest first. Empty where `reliable` is
+            None.
+        reliable: whether the model is sure, as calibrated, and there are no flags. None if it is not calibrated, or the
+            answer is provisional.
     """
 
     file: str
@@ -51,6 +62,9 @@ class Prediction:
     probabilities: dict[str, float] = field(default_factory=dict)
     dimensions: dict[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()
+    label_set: tuple[str, ...] = ()
+    reliable: bool | None = None
 
     @property
     def emotion(self) -> str:
@@ -69,12 +83,18 @@ class Prediction:
         return self.probabilities[self.emotion]
 
     @property
-    def row(self) -> dict[str, str | float]:
-        """`file`, `start`, `end`; `emotion`, `confidence` and one probability a category; or the dimensions."""
-        row: dict[str, str | float] = {"file": self.file, "start": self.start, "end": self.end}
+    def row(self) -> dict[str, str | float | bool]:
+        """`file`, `start`, `end`; `emotion`, `confidence` and one probability a category, or the dimensions; `flags`.
+
+        Before the flags, `label_set` and `reliable` of a calibrated model. What is several words is put between spaces.
+        """
+        row: dict[str, str | float | bool] = {"file": self.file, "start": self.start, "end": self.end}
         if self.probabilities:
             row |= {"emotion": self.emotion, "confidence": self.confidence}
-        return {**row, **self.probabilities, **self.dimensions}
+        row |= {**self.probabilities, **self.dimensions}
+        if self.reliable is not None:
+            row |= {"label_set": " ".join(self.label_set), "reliable": self.reliable}
+        return {**row, "flags": " ".join(self.flags)}
 
 
 class Recognizer:
@@ -115,6 +135,7 @@ class Recognizer:
         self.senses = model.model.senses - {without}
         self.optional = model.model.optional if without is None else frozenset()
         self.asr = asr
+        self.detector = SpeechDetector()
         self.device = choose(device)
         self.precision: Precision = precision
         model.model.to(self.device).eval()
@@ -144,6 +165,10 @@ class Recognizer:
         """
         return cls(checkpoint.load(locate(source)), device=device, precision=precision, asr=asr, without=without)
 
+    def prepare(self) -> None:
+        """Make it fast at many recordings of ever other lengths (`Frozen.prepare`); it must not be saved then."""
+        self.checkpoint.model.prepare(bf16=use_bf16(self.device, self.precision))
+
     def save_pretrained(self, folder: str | Path) -> None:
         """Write the checkpoint, with its card, to a folder."""
         checkpoint.save(self.checkpoint, Path(folder))
@@ -156,48 +181,150 @@ class Recognizer:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Of a table of predictions: `file`, `start` and `end`, then what the model gives."""
-        return ("file", "start", "end", *self.checkpoint.task.columns)
+        """Of a table of predictions: `file`, `start` and `end`, then what the model gives, and how far to trust it."""
+        trust = ("label_set", "reliable", "flags") if self.checkpoint.calibration else ("flags",)
+        return ("file", "start", "end", *self.checkpoint.task.columns, *trust)
 
-    def predict(self, source: Source | None, *, words: str | None = None) -> Prediction:
+    @cached_property
+    def heard_by(self) -> str:
+        """Fingerprint of what makes the vectors of a speaker's baseline.
+
+        Raises:
+            ConfigError: if the model takes no baseline.
+        """
+        model = self.checkpoint.model
+        if not model.takes_baseline:
+            raise ConfigError(
+                f"{self.checkpoint.name} takes no speaker's baseline: it was not trained to (see the setting baseline)"
+            )
+        [stream] = model.streams.values()
+        return str(stream.fingerprint)
+
+    def baseline(self, clips: Iterable[Source]) -> Baseline:
+        """What a speaker is like, from clips of that speaker alone; nobody needs to know what they feel in them.
+
+        Raises:
+            AudioError: at the first clip that cannot be heard.
+            ConfigError: if the model takes no baseline, or there are no clips.
+        """
+        return self._baseline([_read(clip) for clip in clips])
+
+    def baseline_of(self, clips: Iterable[Source]) -> Baseline | None:
+        """The same of those clips that can be heard; None if none can.
+
+        Raises:
+            ConfigError: if the model takes no baseline.
+        """
+        heard = []
+        for clip in clips:
+            with suppress(AudioError):  # told where the clip itself is judged
+                heard.append(_read(clip))
+        return self._baseline(heard) if heard else None
+
+    def _baseline(self, heard: "Sequence[_Heard]") -> Baseline:
+        heard_by = self.heard_by
+        if not heard:
+            raise ConfigError("a speaker's baseline is made of one clip or more, got none")
+        lengths = torch.tensor([clip.seconds for clip in heard], dtype=torch.float32)
+        return Baseline(self._summaries(heard), lengths, heard_by)
+
+    def running(self) -> "RunningBaseline":
+        """A baseline that grows with every clip it judges, for one speaker.
+
+        Raises:
+            ConfigError: if the model takes no baseline.
+        """
+        return RunningBaseline(self)
+
+    def predict(
+        self, source: Source | None, *, words: str | None = None, baseline: Baseline | None = None
+    ) -> Prediction:
         """What is heard in one recording.
 
         Args:
             source: a path, a file's bytes, an open binary file, or (samples, rate in Hz); samples of any channel
                 count and number type. None, where there are words alone, does for a model that needs no sound.
             words: what is said in it, "" for nothing; only looked at by models that hear words.
+            baseline: of its speaker.
 
         Raises:
             AudioError: if it cannot be heard, or the model hears words, cannot do without, and there are none.
+            ConfigError: if the model takes no baseline, or it is another model's.
         """
-        return self._hear([self._worded(_read(source), words)])[0]
+        return self._hear([self._beside(self._worded(_read(source), words), baseline)])[0]
 
     def predict_all(
-        self, sources: Iterable[Source | None], *, words: Iterable[str | None] | None = None
+        self,
+        sources: Iterable[Source | None],
+        *,
+        words: Iterable[str | None] | None = None,
+        baselines: Iterable[Baseline | None] | None = None,
+        speech: Iterable[Probabilities | None] | None = None,
+        flagged: bool = True,
     ) -> Iterator[Prediction | AudioError]:
         """What is heard in each of many recordings, in their order; batched by length.
 
         Args:
             sources: of the recordings, None where there are words alone.
             words: what is said in each, None where that is not known; None: nothing is known.
+            baselines: of each one's speaker, None where there is none; None: there are none.
+            speech: probability in each 32 ms of each, where a speech detector has heard it already (`affetto.vad`).
+            flagged: whether it is said how far to trust the answers; a provisional one can do without.
 
         Yields:
             A prediction, or the error of a recording that cannot be heard: one bad file does not stop the rest.
+
+        Raises:
+            ConfigError: if the model takes no baseline, or one is another model's.
         """
         said = itertools.repeat(None) if words is None else words
-        return self._outcomes(
-            lambda item: self._worded(_read(item[0]), item[1]), zip(sources, said, strict=words is not None)
-        )
+        known = itertools.repeat(None) if baselines is None else baselines
+        likely = itertools.repeat(None) if speech is None else speech
+        given = zip(zip(sources, said, strict=words is not None), known, strict=baselines is not None)
 
-    def predict_corpus(self, corpus: Corpus) -> Iterator[Prediction | AudioError]:
+        def read(item: tuple[tuple[tuple[Source | None, str | None], Baseline | None], Probabilities | None]) -> _Heard:
+            ((source, text), baseline), probabilities = item
+            heard = _known(self._beside(self._worded(_read(source), text), baseline), probabilities)
+            return replace(heard, flagged=flagged)
+
+        return self._outcomes(read, zip(given, likely, strict=speech is not None))
+
+    def predict_corpus(
+        self, corpus: Corpus, *, baselines: Sequence[Baseline | None] | None = None
+    ) -> Iterator[Prediction | AudioError]:
         """What is heard in each utterance of a corpus, in its order; `file` as the corpus's table has it.
 
         Transcripts are the corpus's own. A model that hears words alone needs no sound to be there.
 
+        Args:
+            corpus: the utterances.
+            baselines: of each one's speaker, None where there is none; None: there are none.
+
         Yields:
             A prediction with the utterance's start and end, or the error of one that cannot be heard.
         """
-        return self._outcomes(lambda row: self._utterance(corpus, row), range(len(corpus)))
+        known = [None] * len(corpus) if baselines is None else baselines
+        return self._outcomes(lambda row: self._beside(self._utterance(corpus, row), known[row]), range(len(corpus)))
+
+    def speaker_baselines(self, corpus: Corpus) -> list[Baseline | None]:
+        """A baseline for each utterance of a corpus: all that its speaker says there, the utterance itself included.
+
+        None where the speaker is not known, and for speakers of whom nothing can be heard.
+
+        Raises:
+            ConfigError: if the model takes no baseline, or the corpus names no speaker.
+        """
+        speakers = corpus.table["speaker"].tolist()
+        made: dict[str, Baseline | None] = {}
+        for speaker in dict.fromkeys(name for name in speakers if isinstance(name, str)):
+            clips = []
+            for row in (row for row, name in enumerate(speakers) if name == speaker):
+                with suppress(AudioError):
+                    clips.append(self._utterance(corpus, row))
+            made[speaker] = self._baseline(clips) if clips else None
+        if not made:
+            raise ConfigError(f"{corpus.name}: baselines by speaker need a column 'speaker' that names them")
+        return [made.get(speaker) for speaker in speakers]
 
     def predict_table(self, sources: Iterable[Source], *, words: Iterable[str | None] | None = None) -> pd.DataFrame:
         """The same as a table: one row a recording, with `columns`.
@@ -235,19 +362,72 @@ class Recognizer:
 
     def _hear(self, clips: "Sequence[_Heard]") -> list[Prediction]:
         """Predictions of some recordings, in their order."""
+        if self.checkpoint.model.takes_baseline:
+            return self._told(clips, self._summaries(clips)) if clips else []
         results: dict[int, Prediction] = {}
         for batch in self._batches(clips):
             waveforms = [clips[i].waveform for i in batch] if self._sounds(clips[batch[0]]) else None
             words = [text for i in batch if (text := clips[i].words) is not None] or None
             with autocast(self.device, self.precision):
-                rows = self.checkpoint.answers(waveforms, words, device=self.device)
-            for i, row in zip(batch, rows.tolist(), strict=True):
-                clip = clips[i]
-                heard = {self.checkpoint.task.gives: dict(zip(self.labels, row, strict=True))}
-                probabilities, dimensions = heard.get("probabilities", {}), heard.get("dimensions", {})
-                end = clip.start + clip.seconds
-                results[i] = Prediction(clip.name, clip.start, end, probabilities, dimensions, clip.notes)
+                streams = self.checkpoint.hear(waveforms, words, device=self.device)
+                rows = self.checkpoint.judge(streams)
+            for i, row, far in zip(batch, rows.tolist(), self._far(streams, len(batch)), strict=True):
+                results[i] = self._prediction(clips[i], row, far=far)
         return [results[i] for i in range(len(clips))]
+
+    def _summaries(self, clips: "Sequence[_Heard]") -> torch.Tensor:
+        """What the model makes of each recording, (clips, D), float32, on the CPU; for models that take baselines."""
+        made: dict[int, torch.Tensor] = {}
+        for batch in self._batches(clips):
+            with autocast(self.device, self.precision):
+                [stream] = self.checkpoint.hear([clips[i].waveform for i in batch], device=self.device).values()
+            # Copied: a batch's whole tensor would stay for the sake of one clip, and as a tensor of inference.
+            made |= {i: row.float().cpu().clone() for i, row in zip(batch, stream.values[:, 0], strict=True)}
+        return torch.stack([made[i] for i in range(len(clips))])
+
+    def _told(self, clips: "Sequence[_Heard]", summaries: torch.Tensor) -> list[Prediction]:
+        """Predictions of recordings of which the model made these, (clips, D), each beside its speaker's baseline."""
+        [name] = self.checkpoint.model.streams
+        streams = {name: Padded(summaries[:, None], torch.ones(len(clips), dtype=torch.long)).to(self.device)}
+        rows = self.checkpoint.judge(streams, [clip.baseline for clip in clips]).tolist()
+        far = self._far(streams, len(clips))
+        return [self._prediction(*each[:2], far=each[2]) for each in zip(clips, rows, far, strict=True)]
+
+    def _beside(self, heard: "_Heard", baseline: Baseline | None) -> "_Heard":
+        """A recording with its speaker's baseline."""
+        if baseline is None:
+            return heard
+        baseline.check(self.heard_by)
+        return replace(heard, baseline=baseline)
+
+    def _far(self, streams: Streams, clips: int) -> list[bool]:
+        """Which of some clips are out of the model's domain; none where that is not known."""
+        domain, voices = self.checkpoint.domain, self.checkpoint.voices(streams)
+        if domain is None or voices is None:
+            return [False] * clips
+        return [bool(far) for far in domain.distances(voices) > domain.threshold]
+
+    def _prediction(self, clip: "_Heard", answers: list[float], *, far: bool) -> Prediction:
+        """What is told of a clip, given the model's answers, (labels,)."""
+        flags: tuple[str, ...] = ()
+        if self._sounds(clip) and clip.flagged:
+            signal = Signal.of(clip.waveform, self.detector, speech=clip.speech, clipped=clip.clipped)
+            flags = signal.flags(far=far)
+        told = Prediction(clip.name, clip.start, clip.start + clip.seconds, notes=clip.notes, flags=flags)
+        calibration = self.checkpoint.calibration
+        if self.checkpoint.task.gives == "dimensions":
+            return replace(told, dimensions=dict(zip(self.labels, answers, strict=True)))
+        if calibration is None:
+            return replace(told, probabilities=dict(zip(self.labels, answers, strict=True)))
+        probabilities = calibration.apply(answers).tolist()
+        told = replace(told, probabilities=dict(zip(self.labels, probabilities, strict=True)))
+        if not clip.flagged:
+            return told
+        return replace(
+            told,
+            label_set=calibration.label_set(probabilities, self.labels),
+            reliable=not flags and max(probabilities) >= calibration.threshold,
+        )
 
     def _batches(self, clips: "Sequence[_Heard]") -> Iterator[list[int]]:
         """Clips of which the same is there, and that are similar in length; indices into `clips`."""
@@ -268,7 +448,7 @@ class Recognizer:
         words = corpus.transcripts[row]
         if "sound" in self.senses or words is None:
             recording = corpus.recording(row)
-            heard = _Heard(file, recording.waveform, start.total_seconds(), recording.notes)
+            heard = _Heard(file, recording.waveform, start.total_seconds(), recording.notes, clipped=recording.clipped)
             return self._worded(heard, words)
         return _Heard(file, np.zeros(0, np.float32), start.total_seconds(), words=words)
 
@@ -294,11 +474,82 @@ class Recognizer:
         return heard
 
 
+class RunningBaseline:
+    """A speaker's baseline that grows with every clip it judges: in a long recording, a stream, a conversation.
+
+    It starts neutral: clips are judged by themselves until enough was heard of the speaker, and then beside all of it
+    (the latest `baseline.MOST_CLIPS` clips), which counts the more, the more it is.
+
+    Args:
+        recognizer: whose model takes baselines.
+
+    Raises:
+        ConfigError: if it does not.
+    """
+
+    def __init__(self, recognizer: Recognizer) -> None:
+        self.recognizer = recognizer
+        self.heard_by = recognizer.heard_by
+        self._growing: Growing | None = None
+
+    @property
+    def baseline(self) -> Baseline | None:
+        """Of what was heard of the speaker; None before anything was. It may be set, to go on with an earlier one."""
+        return None if self._growing is None else self._growing.baseline
+
+    @baseline.setter
+    def baseline(self, known: Baseline) -> None:
+        self._growing = Growing(known)
+
+    @property
+    def enough(self) -> bool:
+        """Whether so much was heard of the speaker that it helps."""
+        return self.baseline is not None and self.baseline.enough
+
+    @property
+    def counts(self) -> Baseline | None:
+        """What clips are judged beside: nothing before enough was heard, as a little harms (`docs/voice.md`)."""
+        return self.baseline if self.enough else None
+
+    @property
+    def seconds(self) -> float:
+        """How much was heard of the speaker."""
+        return 0.0 if self.baseline is None else self.baseline.seconds
+
+    def hear(
+        self, sources: Iterable[Source], *, speech: Iterable[Probabilities | None] | None = None
+    ) -> list[Prediction]:
+        """Judge the speaker's next clips, each beside itself and all that was heard before; each is encoded once.
+
+        Args:
+            sources: the clips.
+            speech: as of `Recognizer.predict_all`.
+
+        Raises:
+            AudioError: at the first clip that cannot be heard; none is judged then.
+        """
+        likely = itertools.repeat(None) if speech is None else speech
+        clips = [_known(_read(source), known) for source, known in zip(sources, likely, strict=speech is not None)]
+        if not clips:
+            return []
+        return [
+            self._judge(clip, summary) for clip, summary in zip(clips, self.recognizer._summaries(clips), strict=True)
+        ]
+
+    def _judge(self, clip: "_Heard", summary: torch.Tensor) -> Prediction:
+        if self._growing is None:
+            self.baseline = Baseline(summary[None], torch.tensor([clip.seconds]), self.heard_by)
+        else:
+            self._growing.add(summary, clip.seconds)
+        return self.recognizer._told([replace(clip, baseline=self.counts)], summary[None])[0]
+
+
 @dataclass(frozen=True)
 class _Heard:
-    """A recording under the name that it was given by, the second at which it begins there, and what is said in it.
+    """A recording under its given name, where it begins there, what is said in it, and how its speaker sounds.
 
-    Its waveform is empty where nobody listened, its words None where nobody knows or asks.
+    Its waveform is empty where nobody listened, its words None where nobody knows or asks, as are the share of samples
+    that are clipped and the probabilities of speech.
     """
 
     name: str
@@ -306,6 +557,10 @@ class _Heard:
     start: float = 0.0
     notes: tuple[str, ...] = ()
     words: str | None = None
+    baseline: Baseline | None = None
+    clipped: float | None = None
+    speech: Probabilities | None = None
+    flagged: bool = True
 
     @property
     def seconds(self) -> float:
@@ -320,6 +575,18 @@ def locate(source: str | Path | None) -> str | Path:
     return pretrained.locate(source)
 
 
+def _known(heard: _Heard, speech: Probabilities | None) -> _Heard:
+    """A recording with how likely it is speech.
+
+    Raises:
+        ValueError: if these are not the probabilities of all its frames.
+    """
+    frames = -(-len(heard.waveform) // FRAME)
+    if speech is not None and len(speech) != frames:
+        raise ValueError(f"speech: expected {frames} probabilities, one each 32 ms, got {len(speech)}")
+    return replace(heard, speech=speech)
+
+
 def _read(source: Source | None) -> _Heard:
     if source is None:
         return _Heard("", np.zeros(0, np.float32))
@@ -328,4 +595,4 @@ def _read(source: Source | None) -> _Heard:
     else:
         name = str(source) if isinstance(source, str | Path) else ""
         recording = audio.read(source)
-    return _Heard(name, recording.waveform, notes=recording.notes)
+    return _Heard(name, recording.waveform, notes=recording.notes, clipped=recording.clipped)

@@ -12,9 +12,10 @@ from pathlib import Path
 import torch
 import yaml
 
-from affetto import cards, checkpoint
+from affetto import calibration, cards, checkpoint
 from affetto.bench import Bench
 from affetto.cache import FeatureCache
+from affetto.calibration import Calibration
 from affetto.checkpoint import Checkpoint
 from affetto.config import JSON
 from affetto.corpora.base import Corpus
@@ -24,10 +25,8 @@ from affetto.errors import ConfigError
 from affetto.experiment import Experiment
 from affetto.files import write_whole
 from affetto.models.late_fusion import LateFusion, LateFusionSettings
-from affetto.provenance import commit, machine
-
-HEARD_DIGITS = 12
-"""Hexadecimal digits of an audio file's SHA-256 that a checkpoint remembers of each clip that it was made from."""
+from affetto.provenance import HEARD_DIGITS, commit, machine
+from affetto.tasks import Recognition
 
 
 def train(
@@ -53,7 +52,8 @@ def train(
         device: where to compute.
         precision: in which numbers.
         progress: told of what goes on.
-        results: a results file of the same experiment, whose numbers the card quotes.
+        results: a results file of the same experiment, whose numbers the card quotes, and whose predictions, if they
+            are of categories, calibrate the checkpoint.
 
     Raises:
         ConfigError: if the folder holds a run of other settings, the results are of another experiment, or the
@@ -68,7 +68,7 @@ def train(
             train(each, corpus, folder / each.name, cache=cache, device=device, precision=precision, progress=progress)
             for each in experiment.average
         ]
-        return _fuse(experiment, parts, folder / "checkpoint", expected)
+        return _fuse(experiment, parts, folder / "checkpoint", expected, results)
     rows = _rows(corpus, experiment)
     manifest = corpus.manifest_sha256()
     words = {"words_sha256": corpus.transcripts_sha256} if experiment.model.hears_words else {}
@@ -82,6 +82,7 @@ def train(
     if (target / "config.json").exists():
         return target
     bench = Bench.prepare(experiment, corpus, cache=cache, device=device, precision=precision, progress=progress)
+    calibrated = _calibration(results, bench.task)
     dev = [row for row in rows if corpus.table["speaker"].iloc[row] in experiment.final.dev_speakers]
     learned = sorted(set(rows) - set(dev))
     chosen, seed = None, experiment.seeds[0]
@@ -119,12 +120,14 @@ def train(
         "heard": sorted({hashes[files[row]][:HEARD_DIGITS] for row in rows}),
     }
     card = cards.write(experiment.name, bench.task.labels, bench.task.scales, provenance)
-    checkpoint.save(Checkpoint(model, experiment.model, bench.task, provenance, card), target)
+    checkpoint.save(Checkpoint(model, experiment.model, bench.task, provenance, card, calibrated), target)
     (folder / "state.pt").unlink(missing_ok=True)
     return target
 
 
-def _fuse(experiment: Experiment, parts: Sequence[Path], target: Path, expected: JSON | None) -> Path:
+def _fuse(
+    experiment: Experiment, parts: Sequence[Path], target: Path, expected: JSON | None, results: Path | None
+) -> Path:
     """Write the checkpoint of an average of trained ones."""
     trained = [checkpoint.load(part) for part in parts]
     task = trained[0].task
@@ -140,7 +143,8 @@ def _fuse(experiment: Experiment, parts: Sequence[Path], target: Path, expected:
         "heard": sorted({digest for each in trained for digest in each.provenance["heard"]}),
     }
     card = cards.write(experiment.name, task.labels, task.scales, provenance)
-    checkpoint.save(Checkpoint(model.eval(), experiment.model, task, provenance, card), target)
+    calibrated = _calibration(results, task)
+    checkpoint.save(Checkpoint(model.eval(), experiment.model, task, provenance, card, calibrated), target)
     return target
 
 
@@ -183,6 +187,16 @@ def _rows(corpus: Corpus, experiment: Experiment) -> list[int]:
         if speaker not in corpus.speakers:
             raise ConfigError(f"final.dev_speakers: {corpus.name} has no speaker '{speaker}'")
     return [row for row, file in enumerate(files) if file not in experiment.final.exclude]
+
+
+def _calibration(results: Path | None, task: Recognition) -> Calibration | None:
+    """Of the predictions of categories, of two folds or more, beside a results file; None without them."""
+    if results is None or task.gives != "probabilities" or not results.with_suffix(".csv").exists():
+        return None
+    folds = json.loads(results.read_text(encoding="utf-8"))["folds"]
+    if len({fold["fold"] for fold in folds}) < 2:
+        return None
+    return calibration.of_results(results, task.labels)
 
 
 def _expected(path: Path, experiment: Experiment) -> JSON:

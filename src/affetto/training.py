@@ -22,7 +22,8 @@ from torch.optim.swa_utils import AveragedModel
 from torch.optim.swa_utils import get_ema_multi_avg_fn as ema
 
 from affetto.augment import SpecAugmentSettings, WarpSettings, crop, spec_augment, warp
-from affetto.batch import Batch, by_length
+from affetto.baseline import Baseline
+from affetto.batch import Batch, Padded, by_length
 from affetto.config import Settings
 from affetto.dataset import Data, Progress, no_progress, shuffled_batches
 from affetto.device import Precision, autocast
@@ -170,6 +171,7 @@ def fit(
     losses = state.resume()
     board = _Board(folder, done=len(losses))
     whole = data.batch(list(train)).to(accelerator.device) if settings.batch_size is None else None
+    beside = dict(zip(train, data.baselines(train), strict=True)) if model.takes_baseline else {}
     judged = model if average is None else cast(SpeechModel, average.module)
 
     while len(losses) < settings.epochs and not all(choice.is_over for choice in choices):
@@ -180,6 +182,8 @@ def fit(
         total, clips = torch.zeros((), dtype=torch.float64, device=accelerator.device), 0
         for rows in _batches(train, data, settings, generator):
             batch = _augment(model, whole or data.batch(rows), settings, generator).to(accelerator.device)
+            if beside:
+                batch = _both_ways(model, batch, [beside[row] for row in rows])
             streams, targets = task.pose(batch.streams, batch.targets, generator)
             with autocast(accelerator.device, precision):
                 outputs = network(streams)
@@ -230,7 +234,7 @@ def predict(
         batch = data.batch([rows[i] for i in part]).to(device)
         streams, targets = task.pose(batch.streams, batch.targets, generator)
         with torch.inference_mode(), autocast(device, precision):
-            outputs = model(streams)
+            outputs = model.judge(streams, batch.baselines) if batch.baselines else model(streams)
         result[part] = task.tally(outputs, targets).float().cpu()
     return result
 
@@ -325,6 +329,17 @@ def _augment(model: SpeechModel, batch: Batch, settings: TrainingSettings, gener
         for name in ends:
             streams[name] = spec_augment(streams[name], settings.spec_augment, generator=generator)
     return Batch(streams, batch.targets)
+
+
+def _both_ways(model: SpeechModel, batch: Batch, baselines: Sequence[Baseline]) -> Batch:
+    """Every clip twice: as it is, and with its speaker moved (see `SpeechModel.moved`)."""
+    with torch.no_grad():
+        moved = model.moved(batch.streams, baselines)
+    streams = {
+        name: Padded(torch.cat([each.values, moved[name].values]), torch.cat([each.lengths, each.lengths]))
+        for name, each in batch.streams.items()
+    }
+    return Batch(streams, torch.cat([batch.targets, batch.targets]))
 
 
 def _optimizer(model: SpeechModel, settings: TrainingSettings) -> torch.optim.Optimizer:

@@ -21,6 +21,7 @@ import sklearn.metrics
 
 from affetto import changes, corpora, experiment, protocol, scores
 from affetto.corpora.base import Corpus
+from affetto.corpora.joint import join
 from affetto.errors import ConfigError, CorpusError, ProtocolError
 from affetto.experiment import Experiment
 from affetto.labels import DIMENSIONS
@@ -123,12 +124,13 @@ def _is_results(path: Path) -> bool:
     return path.name != PROTOCOL and not is_cell and path.is_file() and any(each.exists() for each in beside)
 
 
-def verify(path: Path, corpus: Corpus | None = None) -> Verification:
+def verify(path: Path, *given: Corpus) -> Verification:
     """Compute every number of a results file anew, and compare.
 
     Args:
         path: of the JSON; its predictions lie beside it as CSV, its protocol as `protocol.json`, its cells below.
-        corpus: to compare truth, speakers and folds with; None: they are taken as the file has them.
+        given: corpora to compare truth, speakers and folds with; without the one that was tested (and, across corpora,
+            those that were learned from) they are taken as the file has them.
 
     Returns:
         The faults that were found, and a note if the results are another corpus's, with which they are not compared.
@@ -152,10 +154,12 @@ def verify(path: Path, corpus: Corpus | None = None) -> Verification:
             _numbers(table, results, scoring, comparer)
         _protocol(definition, stated, results, table, comparer)
         _cells(here.parent / "cells" / here.stem, definition, results, scoring, table, comparer)
-        if corpus is not None and results.get("corpus") != corpus.name:
-            notes.append(f"the results are {results.get('corpus')}'s: {corpus.name} was not compared with them")
-        elif corpus is not None:
+        corpus = _asked(given, definition, results, comparer)
+        if corpus is not None:
             _corpus(corpus, definition, results, table, comparer)
+        elif given:
+            names = ", ".join(each.name for each in given)
+            notes.append(f"the results are {results.get('corpus')}'s: {names} was not compared with them")
     return Verification(path, comparer.numbers, tuple(comparer.faults), tuple(notes))
 
 
@@ -533,6 +537,21 @@ def _elsewhere(
     if table is not None:
         for (seed, fold), part in pd.Series(keys).groupby([table["seed"].to_numpy(), table["fold"].to_numpy()]):
             comparer.true(set(part) == tested, "corpus", f"fold {fold}, seed {seed} tests other clips than planned")
+
+
+def _asked(given: tuple[Corpus, ...], definition: JSON, results: JSON, comparer: _Comparer) -> Corpus | None:
+    """The corpus that results are of, or the joint one; None if it, or a part of it, is not among those given."""
+    known = {corpus.name: corpus for corpus in given}
+    if "trained" not in definition:
+        return known.get(str(results.get("corpus")))
+    needed = {*map(str, definition["trained"]), str(definition.get("tested"))}
+    if not needed <= set(known):
+        return None
+    try:
+        return join([known[name] for name in needed], definition.get("classes"))
+    except CorpusError as error:
+        comparer.fault("corpus", str(error))
+        return None
 
 
 def _contradictions(keys: list[str], known: dict[str, Any], table: pd.DataFrame) -> Iterator[str]:

@@ -272,9 +272,9 @@ def touched(protocol: Protocol, bench: Bench) -> Finding:
     """
     check, fold = "normaliser, training", protocol.folds[0]
     short, choose = bench.experiment.with_settings({"training.epochs": 1}), bench.experiment.choose
-    bench.features.heard.clear()
+    bench.features.heard = set()
     if choose is not None:
-        grid = {key: values for key, values in choose.grid.items() if key != "training.epochs"}
+        grid = {key: [1] * len(values) if key == "training.epochs" else values for key, values in choose.grid.items()}
         open_ = short.model_copy(update={"choose": choose.model_copy(update={"grid": grid})})
         replace(bench, experiment=open_).choose(fold.train, fold.dev, seed=0)
         if leaked := bench.features.heard & set(fold.test):

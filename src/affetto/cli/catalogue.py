@@ -51,7 +51,8 @@ def corpora_show(name: Annotated[str, typer.Argument(help="A corpus's name.")]) 
         counts.add_row("total", str(total), "100.00")
         out.print(counts)
     if info.speakers:
-        out.print("speakers: " + ", ".join(f"{s} ({sex}, {age})" for s, (sex, age) in info.speakers.items()))
+        ages = {speaker: "" if age is None else f", {age}" for speaker, (_, age) in info.speakers.items()}
+        out.print("speakers: " + ", ".join(f"{s} ({sex}{ages[s]})" for s, (sex, _) in info.speakers.items()))
 
 
 @corpora_app.command("check")
@@ -74,6 +75,24 @@ def corpora_check(
         table.add_row(escape(finding.file), f"{finding.start:.2f}", end, finding.problem, escape(finding.detail))
     out.print(table)
     raise typer.Exit(1)
+
+
+@corpora_app.command("fetch")
+def corpora_fetch(
+    name: Annotated[str, typer.Argument(help="A corpus's name.")],
+    to: Annotated[Path, typer.Option(help="The folder that it goes to; one that was begun is finished.")],
+    url: Annotated[str | None, typer.Option(help="Of a mirror's zip archive.", show_default=False)] = None,
+) -> None:
+    """Get a corpus from its owner, and compare every file with what is known of it."""
+    from affetto import corpora
+    from affetto.corpora.fetch import fetch
+
+    info = corpora.get(name).info
+    with progress_bars() as progress:
+        written = fetch(info, to, url=url, progress=progress)
+    corpus = corpora.read(name, to)
+    told = f"{written} files fetched" if written else "nothing to fetch"
+    out.print(f"{info.title} ({info.licence}): {told}, {len(corpus)} utterances as known in {to}", markup=False)
 
 
 @corpora_app.command("make")

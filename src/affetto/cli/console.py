@@ -1,7 +1,8 @@
 """What the commands share: consoles, options, progress, and how faults are told."""
 
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
@@ -17,6 +18,7 @@ from affetto.errors import AudioError, ConfigError
 if TYPE_CHECKING:
     from affetto.asr import Transcriber
     from affetto.corpora import Corpus
+    from affetto.recognizer import Recognizer
 
 # A pipe or a file has no width of its own.
 out = Console(width=None if sys.stdout.isatty() else 160)
@@ -55,6 +57,13 @@ ModelOption = Annotated[
     typer.Option("--model", "-m", help="A shipped model's name, a folder, or a hub id.", show_default=False),
 ]
 
+LINE_SECONDS = 60.0
+"""Between two lines of progress in a log."""
+
+
+Told = Callable[[str, int, int], None]
+"""Told of some kind of work: how much of it is done, of how much."""
+
 
 class Bars:
     """Progress on stderr: one bar a kind of work, with the time left."""
@@ -70,15 +79,29 @@ class Bars:
         self.progress.update(self.tasks[what], completed=done, total=total)
 
 
+class Lines:
+    """Progress for a log: now and then a line on stderr."""
+
+    def __init__(self) -> None:
+        self.last = time.monotonic()
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        """Tell how far some kind of work is, if nothing was told for a while."""
+        if time.monotonic() - self.last >= LINE_SECONDS:
+            self.last = time.monotonic()
+            err.print(f"{what}: {done} of {total}", markup=False, highlight=False)
+
+
 @contextmanager
-def progress_bars() -> Iterator[Bars]:
-    """Bars that vanish when the work is done; none where stderr is not a terminal."""
+def progress_bars() -> Iterator[Told]:
+    """Bars that vanish when the work is done; where stderr is not a terminal, a line a minute."""
+    if not err.is_terminal:
+        yield Lines()
+        return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     # The time left is judged by all that was done: what takes minutes apiece has no speed within seconds.
     day = 24 * 3600.0
-    with Progress(
-        *columns, console=err, transient=True, disable=not err.is_terminal, speed_estimate_period=day
-    ) as progress:
+    with Progress(*columns, console=err, transient=True, speed_estimate_period=day) as progress:
         yield Bars(progress)
 
 
@@ -126,6 +149,20 @@ def shares(probabilities: dict[str, float]) -> list[str]:
     return [f"[bold]{100 * p:.0f}[/]" if p == largest else f"{100 * p:.0f}" for p in probabilities.values()]
 
 
+def any_corpus(text: str, kind: str | None = None) -> "Corpus":
+    """The corpus at NAME=PATH, or at a path, of a kind that is found out where none is given.
+
+    Raises:
+        CorpusError: if there is none.
+    """
+    from affetto import corpora
+
+    name, equals, path = text.partition("=")
+    if equals and name in corpora.names():
+        return corpora.read(name, Path(path))
+    return corpora.find(Path(text), kind)
+
+
 def with_transcripts(corpus: "Corpus", path: Path | None) -> "Corpus":
     """A corpus with the transcripts of a table, if there is one; tells of what is missing."""
     if path is None:
@@ -167,6 +204,21 @@ def transcriber(model: str | None, language: str | None) -> "Transcriber | None"
     from affetto.asr import FasterWhisper
 
     return FasterWhisper(model, language=language)
+
+
+def recognizer_of(
+    model: str | None, device: str, precision: str, *, asr: str | None, language: str | None, without: str | None
+) -> "Recognizer":
+    """The recogniser that the options of a command ask for."""
+    from affetto.recognizer import Recognizer
+
+    return Recognizer.from_pretrained(
+        model,
+        device=device,
+        precision=precision_of(precision),
+        asr=transcriber(asr, language),
+        without=sense_of(without),
+    )
 
 
 def note(text: str) -> None:

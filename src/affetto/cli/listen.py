@@ -28,17 +28,18 @@ from affetto.cli.console import (
     output,
     precision_of,
     progress_bars,
-    sense_of,
+    recognizer_of,
     shares,
     shares_table,
-    transcriber,
     with_transcripts,
 )
+from affetto.cli.groups import ByOption, show_groups
 from affetto.errors import AudioError, ConfigError, CorpusError
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from affetto.baseline import Baseline
     from affetto.corpora import Corpus
     from affetto.recognizer import Prediction, Recognizer
 
@@ -84,6 +85,21 @@ def predict(
     asr: AsrOption = None,
     language: LanguageOption = None,
     without: WithoutOption = None,
+    baseline: Annotated[
+        Path | None,
+        typer.Option(
+            "--baseline", help="Clips of the same speaker, a folder, or a saved baseline.", show_default=False
+        ),
+    ] = None,
+    save_baseline: Annotated[
+        Path | None, typer.Option("--save-baseline", help="Keep what --baseline made there.", show_default=False)
+    ] = None,
+    speaker_column: Annotated[
+        str | None,
+        typer.Option(
+            "--speaker-column", help="PATHS is a CSV table with files and this column of speakers.", show_default=False
+        ),
+    ] = None,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
 ) -> None:
@@ -95,23 +111,27 @@ def predict(
     none.
     """
     kind = _format(format, out_file)
-    sources, faults = _sources(paths, recursive=recursive)
+    if speaker_column is not None:
+        if baseline is not None:
+            raise ConfigError("give either --baseline or --speaker-column")
+        sources, speakers = _spoken(paths, speaker_column)
+        faults: list[AudioError] = []
+    else:
+        tables = [path for path in paths if path.lower().endswith(".csv")]
+        if tables:
+            expected = "recordings, or one table and --speaker-column NAME, the column that says who speaks"
+            raise ConfigError(f"{tables[0]}: is a table; expected {expected}")
+        sources, faults = sources_of(paths, recursive=recursive)
+        speakers = [None] * len(sources)
     for fault in faults:
         complain(fault)
     if sources:
-        from affetto.recognizer import Recognizer
-
-        recognizer = Recognizer.from_pretrained(
-            model,
-            device=device,
-            precision=precision_of(precision),
-            asr=transcriber(asr, language),
-            without=sense_of(without),
-        )
+        recognizer = recognizer_of(model, device, precision, asr=asr, language=language, without=without)
         said = _words(sources, transcripts)
+        known = _baselines(recognizer, sources, speakers, baseline, save_baseline)
         with output(out_file) as stream, progress_bars() as progress:
             writer = _Writer(kind, recognizer, stream)
-            for done, outcome in enumerate(recognizer.predict_all(sources, words=said), start=1):
+            for done, outcome in enumerate(recognizer.predict_all(sources, words=said, baselines=known), start=1):
                 progress("recordings", done, len(sources))
                 if isinstance(outcome, AudioError):
                     faults.append(outcome)
@@ -153,7 +173,7 @@ def transcribe(
     faults: list[AudioError] = []
     data = None if corpus is None else corpora.find(corpus, kind)
     if data is None:
-        sources, faults = _sources(paths or [], recursive=recursive)
+        sources, faults = sources_of(paths or [], recursive=recursive)
         stretches: list[tuple[str, float, float | None]] = [(source, 0.0, None) for source in sources]
     else:
         stretches = transcripts.stretches(data)
@@ -204,10 +224,15 @@ def evaluate(
     out_file: Annotated[
         Path | None, typer.Option("--out", "-o", help="Write predictions and truth there, CSV.", show_default=False)
     ] = None,
+    by: ByOption = None,
     transcripts: TranscriptsOption = None,
     asr: AsrOption = None,
     language: LanguageOption = None,
     without: WithoutOption = None,
+    baseline: Annotated[
+        str | None,
+        typer.Option("--baseline", help="speaker: judge each clip beside all its speaker's clips.", show_default=False),
+    ] = None,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
 ) -> None:
@@ -215,16 +240,11 @@ def evaluate(
     import pandas as pd
 
     from affetto import corpora
-    from affetto.recognizer import Recognizer
 
+    if baseline not in (None, "speaker"):
+        raise ConfigError(f"--baseline {baseline}: expected speaker")
     data = with_transcripts(corpora.find(corpus, kind), transcripts)
-    recognizer = Recognizer.from_pretrained(
-        model,
-        device=device,
-        precision=precision_of(precision),
-        asr=transcriber(asr, language),
-        without=sense_of(without),
-    )
+    recognizer = recognizer_of(model, device, precision, asr=asr, language=language, without=without)
     task = recognizer.checkpoint.task
     known = task.known(data.table)
     if not known.all():
@@ -235,10 +255,13 @@ def evaluate(
     for name, (low, high) in data.dimensions.items():
         if (ours := task.scales.get(name, (low, high))) != (low, high):
             note(f"{name} is rated from {low:g} to {high:g}, the model's from {ours[0]:g} to {ours[1]:g}: see Pearson")
+    beside = recognizer.speaker_baselines(data) if baseline else None
+    if beside is not None:
+        note("transductive: each clip is judged beside all its speaker's clips here, without their labels")
     with progress_bars() as progress:
-        rows, faults = [], []
+        rows, faults, heard = [], [], []
         for number, (truth, outcome) in enumerate(
-            zip(task.truth(data.table), recognizer.predict_corpus(data), strict=True), start=1
+            zip(task.truth(data.table), recognizer.predict_corpus(data, baselines=beside), strict=True), start=1
         ):
             progress("recordings", number, len(data))
             if isinstance(outcome, AudioError):
@@ -246,11 +269,14 @@ def evaluate(
                 complain(outcome)
             else:
                 rows.append({**outcome.row, **truth})
+                heard.append(number - 1)
     if not rows:
         raise CorpusError(f"{corpus}: none of its {len(data)} utterances can be heard")
     predictions = pd.DataFrame(rows)
     title = f"{recognizer.checkpoint.name} on {len(rows)} utterances of {data.info.title}"
     {"probabilities": _show_confusion, "dimensions": _show_ratings}[task.gives](predictions, task.labels, title)
+    for column in by or ():
+        show_groups(predictions, data.table.iloc[heard], task.labels, column)
     _warn_of_training(recognizer, data, set(predictions.file))
     if out_file:
         with output(out_file) as stream:
@@ -359,43 +385,61 @@ class _Writer:
         import csv
 
         self.kind, self.stream = kind, stream
-        self.rows: list[dict[str, Any]] = []
+        self.heard: list[Prediction] = []
         self.labels, self.gives = recognizer.labels, recognizer.checkpoint.task.gives
         self.csv = csv.writer(stream, lineterminator="\n")
         if kind == "csv":
             self.csv.writerow(recognizer.columns)
 
     def write(self, prediction: "Prediction") -> None:
-        row = prediction.row
         if self.kind == "csv":
-            self.csv.writerow([f"{value:.6f}" if isinstance(value, float) else value for value in row.values()])
+            values = prediction.row.values()
+            self.csv.writerow([f"{value:.6f}" if isinstance(value, float) else value for value in values])
         elif self.kind == "jsonl":
-            self.stream.write(json.dumps(self._nested(row), ensure_ascii=False) + "\n")
+            self.stream.write(json.dumps(self._nested(prediction), ensure_ascii=False) + "\n")
         else:
-            self.rows.append(row)
+            self.heard.append(prediction)
 
     def close(self) -> None:
         if self.kind == "json":
-            self.stream.write(json.dumps([self._nested(row) for row in self.rows], indent=1, ensure_ascii=False) + "\n")
+            nested = [self._nested(each) for each in self.heard]
+            self.stream.write(json.dumps(nested, indent=1, ensure_ascii=False) + "\n")
         elif self.kind == "table":
             self._table()
         self.stream.flush()
 
-    def _nested(self, row: dict[str, Any]) -> dict[str, Any]:
-        """The row with its probabilities, or its ratings, under one key, rounded to six digits."""
-        flat = {key: value for key, value in row.items() if key not in self.labels}
-        if "confidence" in flat:
-            flat["confidence"] = round(flat["confidence"], 6)
-        return {**flat, self.gives: {label: round(row[label], 6) for label in self.labels}}
+    def _nested(self, prediction: "Prediction") -> dict[str, Any]:
+        """The row with its probabilities, or its ratings, under one key, rounded to six digits; sets as lists."""
+        row: dict[str, Any] = {key: value for key, value in prediction.row.items() if key not in self.labels}
+        if prediction.probabilities:
+            row["confidence"] = round(prediction.confidence, 6)
+        if "label_set" in row:
+            row["label_set"] = list(prediction.label_set)
+        del row["flags"]
+        rounded = {label: round(answer, 6) for label, answer in _answers(prediction).items()}
+        return {**row, str(self.gives): rounded, "flags": list(prediction.flags)}
 
     def _table(self) -> None:
         words = ("file", "emotion") if self.gives == "probabilities" else ("file",)
         table = shares_table(*words, labels=self.labels)
-        for row in self.rows:
-            own = {label: row[label] for label in self.labels}
+        table.add_column("trust")
+        for each in self.heard:
+            row, own = each.row, _answers(each)
             numbers = shares(own) if self.gives == "probabilities" else [f" {rating:.2f}" for rating in own.values()]
-            table.add_row(*(escape(row[word]) for word in words), *numbers)
+            table.add_row(*(escape(str(row[word])) for word in words), *numbers, _trust(each))
         (out if self.stream is sys.stdout else Console(file=self.stream, width=160)).print(table)
+
+
+def _answers(prediction: "Prediction") -> dict[str, float]:
+    """The probabilities, or the ratings."""
+    return prediction.probabilities or prediction.dimensions
+
+
+def _trust(prediction: "Prediction") -> str:
+    """How far to trust an answer, in a table: its flags, or whether the model is sure, if that is known."""
+    if prediction.flags:
+        return f"[yellow]{' '.join(prediction.flags)}[/]"
+    return {True: "sure", False: "unsure", None: ""}[prediction.reliable]
 
 
 def _format(format: str | None, path: Path | None) -> str:
@@ -417,7 +461,61 @@ def _words(sources: list[str], path: Path | None) -> list[str | None] | None:
     return [table.find(source) for source in sources]
 
 
-def _sources(paths: list[str], *, recursive: bool) -> tuple[list[str], list[AudioError]]:
+def _spoken(paths: list[str], column: str) -> tuple[list[str], list[str | None]]:
+    """The files that a table of clips lists, from its own folder, and each one's speaker."""
+    import pandas as pd
+
+    if len(paths) != 1:
+        raise ConfigError(f"--speaker-column: expected one CSV table with a column 'file', got {len(paths)} paths")
+    [path] = paths
+    try:
+        table = pd.read_csv(path, dtype=str)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: is no CSV table ({error})") from error
+    for name in ("file", column):
+        if name not in table:
+            raise ConfigError(f"{path}: has no column '{name}'; it has {', '.join(map(str, table))}")
+    speakers = [name if isinstance(name, str) else None for name in table[column]]
+    return [str(Path(path).parent / file) for file in table["file"]], speakers
+
+
+def _baselines(
+    recognizer: "Recognizer", sources: list[str], speakers: list[str | None], given: Path | None, keep: Path | None
+) -> "list[Baseline | None] | None":
+    """Each source's speaker's baseline: of a folder or file that was given, or of the speaker's own sources."""
+    from affetto.baseline import Baseline
+
+    if given is not None:
+        files, faults = sources_of([str(given)], recursive=True) if given.is_dir() else ([], [])
+        if faults:
+            raise faults[0]
+        baseline = recognizer.baseline(files) if given.is_dir() else Baseline.load(given)
+        _tell(baseline, str(given))
+        if keep is not None:
+            baseline.save(keep)
+        return [baseline] * len(sources)
+    if keep is not None:
+        raise ConfigError("--save-baseline: there is no --baseline to save")
+    made: dict[str, Baseline | None] = {}
+    for speaker in dict.fromkeys(name for name in speakers if name is not None):
+        own = [source for source, name in zip(sources, speakers, strict=True) if name == speaker]
+        made[speaker] = baseline_of = recognizer.baseline_of(own)
+        if baseline_of is not None:
+            _tell(baseline_of, speaker)
+    return [made.get(speaker) if speaker is not None else None for speaker in speakers] if made else None
+
+
+def _tell(baseline: "Baseline", whose: str) -> None:
+    """Say what a baseline was made of, and whether that is enough."""
+    from affetto.baseline import ENOUGH_CLIPS, ENOUGH_SECONDS
+
+    short = (
+        "" if baseline.enough else f"; from {ENOUGH_CLIPS} clips and {ENOUGH_SECONDS:.0f} s on it helps, less may harm"
+    )
+    note(f"baseline of {whose}: clips {baseline.clips}, {baseline.seconds:.0f} s{short}")
+
+
+def sources_of(paths: list[str], *, recursive: bool) -> tuple[list[str], list[AudioError]]:
     """The files meant by arguments, and the arguments that mean none."""
     from affetto import audio
 

@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from affetto.cli.console import CacheOption, err, out, progress_bars
+from affetto.cli.console import CacheOption, any_corpus, err, out, progress_bars
 from affetto.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -162,21 +162,26 @@ def _bill(data: "Corpus", results: Path, cache: Path | None) -> None:
 @app.command()
 def verify(
     paths: Annotated[list[Path], typer.Argument(help="Results files (JSON), or folders of them.")],
-    corpus: CorpusFolder = None,
+    corpus: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--corpus", help="A corpus's folder or CSV table, PATH or NAME=PATH; may be repeated.", show_default=False
+        ),
+    ] = None,
     kind: KindOption = None,
 ) -> None:
     """Compute every number of results files anew from the predictions beside them; exit code 1 when one differs.
 
     With scikit-learn and SciPy as witnesses beside our own metrics; with --corpus, truth, speakers and folds are
-    compared with the corpus as well.
+    compared with the corpus as well; for results across corpora, all of these have to be given.
     """
-    from affetto import corpora, verification
+    from affetto import verification
 
-    data = None if corpus is None else corpora.find(corpus, kind)
+    data = [any_corpus(text, kind) for text in corpus or ()]
     files = verification.find(paths)
     faulty = 0
     for path in files:
-        found = verification.verify(path, data)
+        found = verification.verify(path, *data)
         faulty += bool(found.faults)
         word = "[bold red]wrong[/]" if found.faults else "[green]right[/]"
         out.print(f"{word} {escape(str(path))}: {found.numbers} numbers computed anew", highlight=False, soft_wrap=True)

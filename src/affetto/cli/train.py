@@ -1,5 +1,6 @@
-"""Commands that train: train, pretrain, benchmark."""
+"""Commands that train: train, pretrain, benchmark, calibrate."""
 
+import glob
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -45,7 +46,7 @@ def train(
     ] = None,
     set_: SetOption = None,
     results: Annotated[
-        Path | None, typer.Option("--results", help="Results file whose numbers the model card quotes.")
+        Path | None, typer.Option("--results", help="Results file that the model card quotes, and that calibrates.")
     ] = None,
     transcripts: TranscriptsOption = None,
     device: DeviceOption = "auto",
@@ -163,6 +164,61 @@ def benchmark(
         _show_scores([row for row in made if row.results["task"] == task])
     for path in paths:
         err.print(f"results: {path}", markup=False, highlight=False)
+
+
+@app.command()
+def calibrate(
+    model: Annotated[Path, typer.Argument(help="Folder of a checkpoint; its config.json is changed.")],
+    results: Annotated[
+        Path | None,
+        typer.Option("--results", help="Cross-validated predictions of the same recipe.", show_default=False),
+    ] = None,
+    speech: Annotated[
+        list[str] | None,
+        typer.Option("--speech", help="NAME=FOLDER or glob of a corpus of speech; two or more.", show_default=False),
+    ] = None,
+) -> None:
+    """Make a checkpoint's confidence come true, and teach it which sounds it can know.
+
+    --results fits the temperature, the threshold of `reliable`, and the label sets, on predictions for speakers that
+    were not in training. --speech fits the domain, outside of which recordings are flagged out_of_domain; name the
+    corpus of the training among them. Weights and golden answers stay as they are.
+    """
+    from affetto import trust
+
+    if results is None and not speech:
+        raise ConfigError("give --results, --speech or both: there is nothing else to fit on")
+    with progress_bars() as progress:
+        found, known = trust.calibrate(model, results=results, speech=_speech(speech or []), progress=progress)
+    if found is not None:
+        out.print(
+            f"temperature {found.temperature:g}; reliable from a confidence of {found.threshold:.2f}, which "
+            f"{100 * found.coverage:.0f} % of {found.fitted_on['clips']} predictions reach, {100 * found.error:.1f} % "
+            f"of them wrong; label sets of {100 * found.level:g} % from a probability of {1 - found.quantile:.2f}",
+            highlight=False,
+        )
+    if known is not None:
+        heard = ", ".join(f"{each['clips']} of {name}" for name, each in known.fitted_on.items())
+        out.print(f"domain: clips {heard}; out of it from a distance of {known.threshold:.2f}", highlight=False)
+
+
+def _speech(named: list[str]) -> dict[str, list[Path]]:
+    """The recordings of each corpus of speech.
+
+    Raises:
+        ConfigError: if one is not written as NAME=FOLDER, or has no recordings.
+    """
+    from affetto import audio
+
+    found = {}
+    for text in named:
+        name, equals, pattern = text.partition("=")
+        paths = [Path(path) for path in sorted(glob.glob(pattern, recursive=True))]
+        files = [file for path in paths for file in (audio.find(path, recursive=True) if path.is_dir() else [path])]
+        if not (name and equals and files):
+            raise ConfigError(f"--speech {text}: expected NAME=FOLDER, or NAME=GLOB, of recordings")
+        found[name] = files
+    return found
 
 
 @contextmanager

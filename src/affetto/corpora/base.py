@@ -36,12 +36,14 @@ class CorpusInfo:
         citation: the paper to cite.
         layout: paths below the root that make a folder this corpus, as shown when it is not found.
         categories: expected number of utterances per category; empty if unknown.
-        speakers: speaker id -> (sex, age); empty if unknown.
+        speakers: speaker id -> (sex, age), the age None where nobody says; empty if unknown.
         dimensions: rated dimension -> scale of its ratings, in the order of `labels.DIMENSIONS`; empty if unknown.
         simulated: whether its speech was made for it, by a program: what is measured on it says nothing about people.
         has_sound: whether there is anything to hear. A corpus of text alone has none: `file` is then a sentence's id,
             and the column `transcript` holds the sentence.
         caveat: what keeps a model trained on it from being trusted elsewhere, as a sentence for its card.
+        archive: URL of its owner's zip archive, where it may be had without asking; the SHA-256 of its files lie in
+            `<name>.sha256` beside its reader.
     """
 
     name: str
@@ -52,11 +54,12 @@ class CorpusInfo:
     citation: str
     layout: tuple[str, ...]
     categories: dict[str, int] = field(default_factory=dict)
-    speakers: dict[str, tuple[str, int]] = field(default_factory=dict)
+    speakers: dict[str, tuple[str, int | None]] = field(default_factory=dict)
     dimensions: dict[str, Scale] = field(default_factory=dict)
     simulated: bool = False
     has_sound: bool = True
     caveat: str = "On voices, languages, rooms and microphones unlike those of its training expect less."
+    archive: str = ""
 
 
 @dataclass(frozen=True)

@@ -100,6 +100,7 @@ INFO = CorpusInfo(
         "16": ("female", 31),
     },
     caveat="Acted, ten speakers, one language, a studio: on other voices, languages and microphones expect less.",
+    archive="http://www.emodb.bilderbar.info/download/download.zip",
 )
 
 _NAME = re.compile(rf"({'|'.join(INFO.speakers)})({'|'.join(SENTENCES)})([{''.join(LETTERS)}])([a-z])(?:\.wav)?")

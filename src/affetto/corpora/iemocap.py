@@ -71,6 +71,7 @@ INFO = CorpusInfo(
     ),
     categories={"anger": 1103, "happiness": 1636, "neutral": 1708, "sadness": 1084},
     dimensions={"valence": (1, 5), "arousal": (1, 5), "dominance": (1, 5)},
+    speakers={f"Ses0{session}{letter}": (sex, None) for session in range(1, 6) for letter, sex in SEXES.items()},
     caveat="Ten actors, one language, a laboratory; utterances on which raters did not agree or that carry another "
     "emotion are left out: on other voices, languages, microphones and on mixed feelings expect less.",
 )

@@ -64,6 +64,7 @@ INFO = CorpusInfo(
         "sadness": 192,
         "surprise": 192,
     },
+    speakers={actor: (("female", "male")[int(actor) % 2], None) for actor in SPEAKERS},
     caveat="Acted, 24 actors, two sentences, one accent, a studio: on other voices, words, languages and microphones "
     "expect less.",
 )
@@ -92,7 +93,7 @@ class Name:
     @property
     def sex(self) -> str:
         """The speaker's sex, which the number tells."""
-        return "male" if int(self.speaker) % 2 else "female"
+        return INFO.speakers[self.speaker][0]
 
 
 def parse(name: str) -> Name:

@@ -12,6 +12,7 @@ padding is not; transcripts end after 128 tokens; where nothing was said, the av
 import hashlib
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -48,8 +49,8 @@ class TextBertSettings(Settings):
 
     name: Literal["text_bert"] = "text_bert"
     weights: str = PAPER
-    """"bert-base-uncased", "minilm" (from the package of the extra `minilm`, offline), or the folder or hub id of a
-    BERT in transformers' format."""
+    """"bert-base-uncased", "minilm" (from the package of the extra `minilm`, offline), the folder or hub id of a BERT
+    in transformers' format, or that of a checkpoint of the model `bert`, whose encoder was fine-tuned."""
     trainable: bool = False
     """Fine-tune the encoder; otherwise it is frozen and its embeddings are cached."""
     max_tokens: int = Field(default=128, ge=3)
@@ -174,6 +175,7 @@ class FrozenText(nn.Module):
         self.tokens = Tokens(settings)
         self.encoder = TextBert(settings).requires_grad_(False)
         self.width = settings.width
+        self.eval()
 
     @property
     def fingerprint(self) -> str:
@@ -210,31 +212,25 @@ def average(states: Padded, *, special_tokens: bool = True) -> Tensor:
 
 
 def load_weights(encoder: TextBert, source: str) -> None:
-    """Fill an encoder from a BERT in transformers' format.
+    """Fill an encoder from a BERT in transformers' format, or from the one in a checkpoint of ours.
 
     Raises:
         CheckpointError: if it is not to be had, or lacks one of the encoder's tensors or has one of another shape.
     """
-    wanted = encoder.bert.state_dict()
-    with safe_open(fetch(text_encoder(source), "model.safetensors"), framework="pt") as file:
-        stored = {_our_name(key): key for key in file.keys()}  # noqa: SIM118
-        if missing := sorted(set(wanted) - set(stored)):
-            raise CheckpointError(f"{source}: lacks {len(missing)} tensors of BERT, such as {missing[0]}")
-        tensors = {name: file.get_tensor(stored[name]).float() for name in wanted}
-    for name, tensor in tensors.items():
-        if tensor.shape != wanted[name].shape:
-            expected = tuple(wanted[name].shape)
-            raise CheckpointError(f"{source}: {name} is {tuple(tensor.shape)}, expected {expected}")
-    encoder.bert.load_state_dict(tensors)
+    path = fetch(text_encoder(source), "model.safetensors")
+    weights.fill(encoder.bert, path, _our_name, source=source, whole="BERT")
 
 
 def load_tokenizer(tokens: Tokens, source: str) -> None:
-    """Give a stream of tokens the tokenizer of a BERT in transformers' format.
+    """Give a stream of tokens the tokenizer of a BERT in transformers' format, or of the one in a checkpoint of ours.
 
     Raises:
         CheckpointError: if it is not to be had.
     """
     folder = text_encoder(source)
+    if _is_ours(source):
+        tokens.set_extra_state(_tokenizer_in(fetch(folder, "model.safetensors")))
+        return
     try:
         file = fetch(folder, "tokenizer.json").read_bytes()
     except CheckpointError:  # older ones have a list of word pieces alone
@@ -257,17 +253,41 @@ def load_frozen(words: nn.Module) -> None:
 
 def _our_name(key: str) -> str:
     """A tensor's name in `BertModel`: without the model around it, and without TensorFlow's names of layer norms."""
-    name = key.removeprefix("bert.")
+    name = key.rpartition("encoder.bert.")[2].removeprefix("bert.")
     return name.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
 
 
+def _tokenizer_in(path: Path) -> Tensor:
+    """The tokenizer's file in a checkpoint of ours, (bytes,)."""
+    with safe_open(path, framework="pt") as file:
+        (key,) = [key for key in file.keys() if key.startswith("streams.words.") and "_extra_state" in key]  # noqa: SIM118
+        state: Tensor = file.get_tensor(key)
+        return state
+
+
+def _config(source: str) -> JSON:
+    config: JSON = json.loads(fetch(text_encoder(source), "config.json").read_text(encoding="utf-8"))
+    return config
+
+
+def _is_ours(source: str) -> bool:
+    """Whether it is a checkpoint of ours, rather than a BERT in transformers' format."""
+    try:
+        return isinstance(_config(source).get("format"), int)
+    except CheckpointError:  # a list of word pieces may lie alone
+        return False
+
+
 def _read_config(source: str) -> JSON:
-    """The config.json of a BERT.
+    """The sizes of a BERT under transformers' names.
 
     Raises:
         CheckpointError: if it is another network's.
     """
-    config: JSON = json.loads(fetch(text_encoder(source), "config.json").read_text(encoding="utf-8"))
+    if _is_ours(source):
+        stated = weights.stated(source, "text_bert")
+        return {theirs: stated[ours] for ours, theirs in _SIZES.items()}
+    config = _config(source)
     plain = {"model_type": "bert", "hidden_act": "gelu", "position_embedding_type": "absolute", "type_vocab_size": 2}
     for key, expected in plain.items():
         # What transformers does not write down is at its default, which these are, but for the type.

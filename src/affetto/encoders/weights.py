@@ -1,8 +1,11 @@
-"""What an encoder takes from a checkpoint in which one of its kind lies under `encoder`: its sizes and its weights."""
+"""What an encoder takes from files: its weights, and from a checkpoint in which one of its kind lies, its sizes."""
 
 import hashlib
 import json
+from collections.abc import Callable
+from pathlib import Path
 
+import torch
 from safetensors import safe_open
 from torch import nn
 
@@ -16,7 +19,8 @@ def digest(encoder: nn.Module) -> str:
     """SHA-256 over the names and values of an encoder's weights."""
     result = hashlib.sha256()
     for name, tensor in sorted(encoder.state_dict().items()):
-        result.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
+        known = tensor.float() if tensor.dtype == torch.bfloat16 else tensor  # which numpy does not know
+        result.update(name.encode() + known.cpu().contiguous().numpy().tobytes())
     return result.hexdigest()
 
 
@@ -50,18 +54,36 @@ def load(encoder: nn.Module, source: str | None) -> None:
     Raises:
         CheckpointError: if it is not to be had, or holds no such encoder of this size.
     """
-    if source is None:
-        return
-    path = fetch(locate(source), "model.safetensors")
-    wanted = encoder.state_dict()
+    if source is not None:
+        path, kind = fetch(locate(source), "model.safetensors"), type(encoder).__name__
+        fill(encoder, path, _after("encoder."), source=source, whole=f"a {kind}")
+
+
+def _after(prefix: str) -> Callable[[str], str | None]:
+    return lambda key: key.removeprefix(prefix) if key.startswith(prefix) else None
+
+
+def fill(network: nn.Module, path: Path, name: Callable[[str], str | None], *, source: str | Path, whole: str) -> None:
+    """Fill a network from a file of safetensors, whatever else is in it.
+
+    Args:
+        network: what is filled; untouched if anything does not fit.
+        path: of the file.
+        name: what the network calls a tensor of the file; None: it has none such.
+        source: what errors call the file.
+        whole: what errors call the network.
+
+    Raises:
+        CheckpointError: if the file lacks one of the network's tensors, or has one of another shape.
+    """
+    wanted = network.state_dict()
     with safe_open(path, framework="pt") as file:
-        missing = sorted({f"encoder.{name}" for name in wanted} - set(file.keys()))
-        if missing:
-            kind = type(encoder).__name__
-            raise CheckpointError(f"{source}: lacks {len(missing)} tensors of a {kind}, such as {missing[0]}")
-        tensors = {name: file.get_tensor(f"encoder.{name}").float() for name in wanted}
-    for name, tensor in tensors.items():
-        if tensor.shape != wanted[name].shape:
-            expected = tuple(wanted[name].shape)
-            raise CheckpointError(f"{source}: encoder.{name} is {tuple(tensor.shape)}, expected {expected}")
-    encoder.load_state_dict(tensors)
+        stored = {ours: key for key in file.keys() if (ours := name(key)) is not None}  # noqa: SIM118
+        if missing := sorted(set(wanted) - set(stored)):
+            raise CheckpointError(f"{source}: lacks {len(missing)} tensors of {whole}, such as {missing[0]}")
+        tensors = {name: file.get_tensor(stored[name]).float() for name in wanted}
+    for key, tensor in tensors.items():
+        if tensor.shape != wanted[key].shape:
+            expected = tuple(wanted[key].shape)
+            raise CheckpointError(f"{source}: {key} is {tuple(tensor.shape)}, expected {expected}")
+    network.load_state_dict(tensors)

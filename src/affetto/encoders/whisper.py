@@ -15,12 +15,13 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 from pydantic import Field, model_validator
-from safetensors import safe_open
 from torch import Tensor, nn
 
 from affetto.batch import Padded, ceil_divide, extend
 from affetto.config import Settings
-from affetto.errors import CheckpointError
+from affetto.encoders import weights
+from affetto.encoders.packed import Packed
+from affetto.errors import CheckpointError, ConfigError
 from affetto.frontend import NamedFrontEnd
 from affetto.hub import fetch
 
@@ -105,6 +106,7 @@ class Whisper(nn.Module):
         self.conv2 = nn.Conv1d(width, width, kernel_size=3, stride=2, padding=1)
         self.embed_positions = nn.Embedding(settings.positions, width)
         self.layers = nn.ModuleList(WhisperEncoderLayer(config) for _ in range(settings.layers))
+        self.packed: Packed | None = None
 
     def forward(self, frames: Padded) -> Padded:
         """States of the chosen layers.
@@ -115,6 +117,9 @@ class Whisper(nn.Module):
         Returns:
             (B, ceil(T / 2), width x outputs): the states of each layer in `outputs`, side by side.
         """
+        if self.packed is not None:
+            states: Padded = self.packed(frames)
+            return states
         x = F.gelu(self.conv1(frames.values.transpose(1, 2))).transpose(1, 2)  # (B, T, D)
         x = frames.with_values(x).values
         # float32 from here on: in bf16 the sums along the residual stream would lose what small states carry.
@@ -123,6 +128,22 @@ class Whisper(nn.Module):
         if x.shape[1] <= self.embed_positions.num_embeddings:
             return self._contextualise(states)
         return self._in_pieces(states)
+
+    def pack(self, dtype: torch.dtype) -> None:
+        """Make it fast at clips of ever other lengths (`encoders.packed`); it must not be saved then.
+
+        Args:
+            dtype: in which it computes.
+
+        Raises:
+            ConfigError: if it was made to compute in another one before.
+        """
+        if self.packed is None:
+            self.packed = Packed(self, dtype)
+        elif self.packed.dtype != dtype:
+            raise ConfigError(
+                f"this model was prepared for {self.packed.dtype} and cannot be for {dtype}; load it anew"
+            )
 
     def _contextualise(self, states: Padded) -> Padded:
         x = states.values + self.embed_positions.weight[: states.values.shape[1]]
@@ -155,15 +176,9 @@ def load_weights(encoder: Whisper, source: Path) -> None:
     Raises:
         CheckpointError: if the file lacks one of the encoder's tensors or has one of another shape.
     """
-    wanted = encoder.state_dict()
-    with safe_open(source, framework="pt") as file:
-        stored = {key.rpartition("encoder.")[2]: key for key in file.keys() if "encoder." in key}  # noqa: SIM118
-        missing = sorted(set(wanted) - set(stored))
-        if missing:
-            raise CheckpointError(f"{source}: lacks {len(missing)} tensors of Whisper's encoder, such as {missing[0]}")
-        tensors = {name: file.get_tensor(stored[name]).float() for name in wanted}
-    for name, tensor in tensors.items():
-        if tensor.shape != wanted[name].shape:
-            expected = tuple(wanted[name].shape)
-            raise CheckpointError(f"{source}: {name} is {tuple(tensor.shape)}, expected {expected}")
-    encoder.load_state_dict(tensors)
+    weights.fill(encoder, source, _our_name, source=source, whole="Whisper's encoder")
+
+
+def _our_name(key: str) -> str | None:
+    """A tensor's name in the encoder, of its name in a model of transformers' or of ours."""
+    return key.rpartition("encoder.")[2] if "encoder." in key else None

@@ -9,10 +9,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, TypeVar
 
+import torch
 from torch import Tensor, nn
 
+from affetto.baseline import Baseline
 from affetto.batch import Padded
 from affetto.config import Settings
+from affetto.encoders.frozen import Frozen
 
 Streams = Mapping[str, Padded]
 Sense = Literal["sound", "words"]
@@ -59,20 +62,53 @@ class SpeechModel(nn.Module):
         """Those of its senses that it learned to do without; never all at once. Most models need all."""
         return frozenset()
 
-    def listen(self, waveforms: Padded | None, words: Sequence[str] | None = None) -> Tensor:
-        """Logits (B, K) of waveforms (B, N) at 16 kHz and of B transcripts; None does for what is not heard."""
+    @property
+    def takes_baseline(self) -> bool:
+        """Whether it can judge a clip beside other clips of the same speaker; most models cannot."""
+        return False
+
+    def hear(self, waveforms: Padded | None, words: Sequence[str] | None = None) -> Streams:
+        """What the streams give of waveforms (B, N) at 16 kHz and of B transcripts; None does for what is not heard."""
         given = {"sound": waveforms, "words": words}
         there = {each for each in self.senses if given[each] is not None}
         assert there and self.senses - there <= self.optional, f"hears {self.senses}, got {given}"
         device = next(self.parameters()).device
         streams = {name: stream for name, stream in self.streams.items() if sense(stream) in there}
-        features = {name: stream(given[sense(stream)]).to(device) for name, stream in streams.items()}
-        logits: Tensor = self(features)
+        return {name: stream(given[sense(stream)]).to(device) for name, stream in streams.items()}
+
+    def listen(self, waveforms: Padded | None, words: Sequence[str] | None = None) -> Tensor:
+        """Logits (B, K) of waveforms (B, N) at 16 kHz and of B transcripts; None does for what is not heard."""
+        logits: Tensor = self(self.hear(waveforms, words))
         return logits
+
+    def prepare(self, *, bf16: bool) -> None:
+        """Make its frozen encoders of sound fast at clips of ever other lengths (`Frozen.prepare`)."""
+        for stream in self.streams.values():
+            if isinstance(stream, Frozen):
+                stream.prepare(bf16=bf16)
+
+    def voice(self, streams: Streams) -> Tensor | None:
+        """Each clip as one vector, (B, D): the mean states of frozen encoders of sound; None without one.
+
+        What training leaves alone can tell whether a clip sounds like any that are known.
+        """
+        frozen = (name for name, stream in self.streams.items() if isinstance(stream, Frozen) and name in streams)
+        means = [streams[name].mean().float() for name in frozen]
+        return torch.cat(means, dim=-1) if means else None
 
     def forward(self, streams: Streams) -> Tensor:
         """Logits (B, K) of what the streams gave; those of senses in `optional` may be missing."""
         raise TypeError(f"{type(self).__name__} does not define forward")
+
+    def judge(self, streams: Streams, baselines: Sequence[Baseline | None]) -> Tensor:
+        """Logits (B, K), each clip beside its speaker's baseline where there is one."""
+        assert all(baseline is None for baseline in baselines), f"{type(self).__name__} takes no baseline"
+        logits: Tensor = self(streams)
+        return logits
+
+    def moved(self, streams: Streams, baselines: Sequence[Baseline]) -> Streams:
+        """The streams as if their speakers were those of the training: what is learned beside a baseline."""
+        raise TypeError(f"{type(self).__name__} takes no baseline")
 
     def frame_rate(self, stream: str) -> float | None:
         """Frames a second of a stream; None if it gives one vector a clip."""

@@ -6,10 +6,10 @@ from pathlib import Path
 from affetto.errors import CheckpointError
 from affetto.hub import fetch
 
-DEFAULT = "whisper3-emodb"
+DEFAULT = "whisper4-emodb"
 """The checkpoint that recognises when none is named."""
 
-WHISPER = "whisper3-emodb"
+WHISPER = "whisper4-emodb"
 """The checkpoint that holds the layers of Whisper's encoder that ship."""
 
 _FOLDER = Path(__file__).parent

@@ -4,10 +4,15 @@ sections      results files, gathered so that only what may be compared stands t
 literature    what papers say, from literature.yaml
 comparisons   row against row, and the leakage bill
 tables        text and tables, as Markdown and HTML
-scoreboards   every table
+scoreboards   every table of our own numbers
+exhibits      tables of papers beside them
 figures       every picture of results
+confidence    pictures of how far a model is to be trusted
 learning      pictures of a training
 document      chapters of paragraphs, tables and pictures
+matrix        rows across corpora
+served        every row by groups of speakers
+across        the chapter on rows across corpora
 reproduction  a paper, section by section, beside what we measured
 chapters      every other sentence of the report
 pages         REPORT.md and report.html
@@ -15,6 +20,7 @@ markers       tables in other Markdown files
 """
 
 from affetto.report.comparisons import compare
+from affetto.report.confidence import confidence_figure
 from affetto.report.figures import confusion_figure, error_figure, misheard_figure, residual_figure
 from affetto.report.learning import curve_figure, frames_figure
 from affetto.report.markers import fill
@@ -25,6 +31,7 @@ from affetto.report.sections import gather, read
 __all__ = [
     "called",
     "compare",
+    "confidence_figure",
     "confusion_figure",
     "curve_figure",
     "error_figure",

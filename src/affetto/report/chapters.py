@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from affetto.report import figures, reproduction, scoreboards
+from affetto.report import across, figures, reproduction, scoreboards, served
 from affetto.report.comparisons import Bill, Pair, pairs, settled, without_tuned
 from affetto.report.document import (
     Block,
@@ -23,6 +23,7 @@ from affetto.report.document import (
     Points,
 )
 from affetto.report.literature import studies
+from affetto.report.matrix import is_across
 from affetto.report.scoreboards import ALPHA, RULES, called, lines, place, question, shown, splits, tries
 from affetto.report.sections import Gathered, Row, Section
 from affetto.report.tables import Code, Link, Strong, Text, anchor, listed, p_value, plural, unit
@@ -51,6 +52,7 @@ MEANING: tuple[Text, ...] = (
         "been recorded. They do not speak of other training sets, rooms, languages or kinds of speech, and with few "
         "speakers they are rough themselves.",
     ),
+    served.MEANING,
     (
         Strong("Seeds"),
         " say how far another start of the same training moves a score, on these very clips.",
@@ -109,9 +111,13 @@ def document(gathered: Gathered, results: Path, out: Path) -> Document:
     found, faults = settled(gathered.sections)
     billed = {bill.corpus for bill in found}
     chapters = [_protocols(gathered)]
+    inside: dict[Section, tuple[Block, ...]] = {}
     for section in gathered.sections:
-        if not section.leak or section.leak[0] not in billed:
+        if is_across(section):
+            inside[section] = _chapter(section, results, out).blocks
+        elif not section.leak or section.leak[0] not in billed:
             chapters.append(_chapter(section, results, out))
+    chapters += filter(None, [across.chapter(gathered.sections, inside)])
     for corpus in sorted(billed):
         rules = [section for section in gathered.sections if section.leak and section.leak[0] == corpus]
         chapters.append(_bill([bill for bill in found if bill.corpus == corpus], rules, results, out))
@@ -170,7 +176,7 @@ def _chapter(section: Section, results: Path, out: Path) -> Chapter:
     asked = question(section)
     title = (f"{asked[0].upper()}{asked[1:]}: ", Code(section.title))
     blocks = [*_definition(section), *_bars(section), *_scores(section), *_comparisons(section)]
-    blocks += [*_speakers(section), *_errors(section, results, out), _origin(section)]
+    blocks += [*_speakers(section), *served.served(section), *_errors(section, results, out), _origin(section)]
     return Chapter(title, place(section), tuple(blocks))
 
 

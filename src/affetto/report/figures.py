@@ -215,7 +215,9 @@ def confusion(counts: npt.NDArray[np.int64], labels: Sequence[str], *, title: st
     return figure
 
 
-def bars(rows: Mapping[str, Sequence[Bar]], *, factor: float, chance: float | None, label: str) -> Figure:
+def bars(
+    rows: Mapping[str, Sequence[Bar]], *, factor: float, chance: float | None, label: str, mark: str = "paper"
+) -> Figure:
     """Scores with intervals, and what the paper says.
 
     Args:
@@ -223,6 +225,7 @@ def bars(rows: Mapping[str, Sequence[Bar]], *, factor: float, chance: float | No
         factor: from score to axis.
         chance: what guessing gets in the last score; None if that is not one number.
         label: of the axis.
+        mark: whose the published scores are.
     """
     kinds = list(rows)
     number = len(rows[kinds[0]])
@@ -247,7 +250,7 @@ def bars(rows: Mapping[str, Sequence[Bar]], *, factor: float, chance: float | No
     if any(not math.isnan(bar.interval[0]) for kind in kinds for bar in rows[kind]):
         handles.append(Line2D([], [], color=INK, linewidth=1.2, label="95 % interval"))
     if any(bar.published is not None for kind in kinds for bar in rows[kind]):
-        handles.append(Line2D([], [], color=MARK, marker="D", markersize=4.5, linewidth=0, label="paper"))
+        handles.append(Line2D([], [], color=MARK, marker="D", markersize=4.5, linewidth=0, label=mark))
     if chance is not None:
         axes.axvline(factor * chance, color=SOFT, linewidth=0.8, linestyle=(0, (2, 2)))
         handles.append(

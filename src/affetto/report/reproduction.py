@@ -8,11 +8,12 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from affetto.report import figures, scoreboards
+from affetto.report import exhibits, figures
 from affetto.report.comparisons import Best, compare
 from affetto.report.document import Block, Chapter, Gallery, Grid, Heading, Paragraph, Picture, Points
+from affetto.report.exhibits import FAR, RIVALS, Ceilings, Measured
 from affetto.report.literature import Board, Exhibit, Line, Matrix, Study
-from affetto.report.scoreboards import ALPHA, FAR, RIVALS, Ceilings, Measured, called
+from affetto.report.scoreboards import ALPHA, called
 from affetto.report.sections import Gathered, Row
 from affetto.report.tables import PER_CENT, Code, Strong, Text, anchor, listed, p_value, plural
 from affetto.scores import DimensionScores
@@ -133,10 +134,10 @@ def _introduction(study: Study, found: Measured) -> list[Block]:
 
 def _board(board: Board, study: Study, known: Measured, perfect: Ceilings) -> list[Block]:
     """A table of means over seeds, and the same of the corpora that stand in."""
-    blocks: list[Block] = [Grid(scoreboards.board(board, study, known))]
+    blocks: list[Block] = [Grid(exhibits.board(board, study, known))]
     blocks += [Paragraph((board.remark,))] if board.remark else []
     blocks += _of_best_seeds(board, study, known, board.columns[0].protocol)
-    instead = scoreboards.stand_in(board, study, known, perfect)
+    instead = exhibits.stand_in(board, study, known, perfect)
     if instead is None:
         return [*blocks, Paragraph((f"{board.name} on the corpora that stand in: not run.",))]
     simulated = any(row.results["simulated"] for (protocol, _), row in known.items() if protocol in _stand_ins(board))
@@ -147,7 +148,7 @@ def _board(board: Board, study: Study, known: Measured, perfect: Ceilings) -> li
 
 def _of_best_seeds(board: Board, study: Study, known: Measured, protocol: str) -> list[Block]:
     """The figures that a paper has of each system's best seed."""
-    shown = scoreboards.best_seeds(board, known, protocol)
+    shown = exhibits.best_seeds(board, known, protocol)
     if shown and board.confusions:
         return [_confusions(board, study, shown, protocol)]
     return _residuals(board, study, shown, protocol) if shown and board.residuals else []
@@ -171,7 +172,7 @@ def _figure_name(figure: str, study: Study, protocol: str) -> str:
 
 def _residuals(board: Board, study: Study, shown: dict[str, Best], protocol: str) -> list[Block]:
     """Lines through the residuals of each system's best seed."""
-    labels = scoreboards.residual_labels(board)
+    labels = exhibits.residual_labels(board)
     pairs = {name: DimensionScores(labels).pairs(found.table) for name, found in shown.items()}
     figure = figures.residual_lines(pairs, labels)
     alt = f"Lines through the residuals of {listed(shown)} under {protocol}, a panel a dimension."
@@ -180,7 +181,7 @@ def _residuals(board: Board, study: Study, shown: dict[str, Best], protocol: str
         "middle of the scale; a slope of 0 would be errors that do not depend on the truth.",
     )
     name = _figure_name(board.residuals, study, protocol)
-    return [Grid(scoreboards.slopes(board, shown, protocol)), Picture(name, figure, alt, caption)]
+    return [Grid(exhibits.slopes(board, shown, protocol)), Picture(name, figure, alt, caption)]
 
 
 def _stand_ins(board: Board) -> set[str]:
@@ -189,7 +190,7 @@ def _stand_ins(board: Board) -> set[str]:
 
 def _exhibit(exhibit: Exhibit, study: Study, found: Measured) -> list[Block]:
     """A table or a chart, and whether its claims hold."""
-    blocks: list[Block] = [Grid(scoreboards.exhibit(exhibit, study, found))]
+    blocks: list[Block] = [Grid(exhibits.exhibit(exhibit, study, found))]
     if exhibit.drawn and any((protocol, line.row) in found for line in exhibit.lines for protocol in line.scores):
         blocks.append(_chart(exhibit, study, found))
     blocks += [Paragraph((exhibit.remark,))] if exhibit.remark else []
@@ -278,7 +279,7 @@ def _value(bar: figures.Bar) -> str:
 def _matrix(matrix: Matrix, study: Study, found: Measured) -> list[Block]:
     """What the paper says of a confusion matrix, and ours of the same system."""
     row = found.get((matrix.protocol, study.proposed))
-    blocks: list[Block] = [Grid(scoreboards.recalls(matrix, study, _recalls(row) if row else None))]
+    blocks: list[Block] = [Grid(exhibits.recalls(matrix, study, _recalls(row) if row else None))]
     if row:
         blocks.append(_confusion(matrix, row, study))
     return [*blocks, *([Paragraph((matrix.remark,))] if matrix.remark else [])]

@@ -7,6 +7,7 @@ A number means something only beside numbers under the same folds of the same re
 import json
 import math
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -227,11 +228,12 @@ class Gathered:
     damaged: tuple[str, ...]
 
 
-def gather(results: Path) -> Gathered:
+def gather(results: Path, only: Collection[str] | None = None) -> Gathered:
     """Everything in a folder of results.
 
     Args:
         results: the folder, as `affetto benchmark` writes it.
+        only: ids of protocols that are read; None: all.
 
     Raises:
         ConfigError: if it holds no results at all, damaged or not.
@@ -241,7 +243,7 @@ def gather(results: Path) -> Gathered:
     rows: list[Row] = []
     damaged: list[str] = []
     for path in sorted(results.glob("*/*.json")):
-        if path.name == "protocol.json":
+        if path.name == "protocol.json" or (only is not None and path.parent.name not in only):
             continue
         try:
             rows.append(read(path))
