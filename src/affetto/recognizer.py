@@ -3,31 +3,29 @@
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import torch
 
 from affetto import audio, checkpoint, pretrained
 from affetto.asr import Transcriber
-from affetto.audio import Waveform
-from affetto.baseline import Baseline, Growing
+from affetto.baseline import Baseline
 from affetto.batch import Padded, by_length
 from affetto.checkpoint import Checkpoint
 from affetto.corpora.base import Corpus
 from affetto.device import Precision, autocast, choose, use_bf16
 from affetto.errors import AudioError, ConfigError
 from affetto.flags import Signal
+from affetto.heard import Heard, Source, read, with_speech
 from affetto.models.base import Sense, Streams
-from affetto.vad import FRAME, Probabilities, SpeechDetector
-
-Source = str | Path | bytes | BinaryIO | tuple[npt.NDArray[Any], int]
-"""A path, a file's bytes, an open binary file, or samples with their rate in Hz."""
+from affetto.prediction import Prediction
+from affetto.running import RunningBaseline
+from affetto.vad import Probabilities, SpeechDetector
 
 T = TypeVar("T")
 
@@ -37,64 +35,6 @@ READ_AHEAD = 256
 """Recordings that are read, at most, before they are sorted by length and heard."""
 READ_AHEAD_SECONDS = 1200.0
 """Audio that is read, at least, before it is heard although there are more recordings to come."""
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What a recogniser heard in one recording.
-
-    Args:
-        file: the recording's name as it was given; "" for arrays and bytes.
-        start, end: seconds of the stretch that was heard.
-        probabilities: category -> probability; they sum to 1. Empty if the model gives none.
-        dimensions: dimension -> rating, on the scale that the model was trained on. Empty if the model gives none.
-        notes: what a careful listener would want to know about the recording, in words.
-        flags: why the answer is not to be trusted, of `flags.FLAGS`; mostly none.
-        label_set: the categories among which the truth nearly always is, likeliest first. Empty where `reliable` is
-            None.
-        reliable: whether the model is sure, as calibrated, and there are no flags. None if it is not calibrated, or the
-            answer is provisional.
-    """
-
-    file: str
-    start: float
-    end: float
-    probabilities: dict[str, float] = field(default_factory=dict)
-    dimensions: dict[str, float] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-    flags: tuple[str, ...] = ()
-    label_set: tuple[str, ...] = ()
-    reliable: bool | None = None
-
-    @property
-    def emotion(self) -> str:
-        """The likeliest category.
-
-        Raises:
-            AttributeError: if the model gives no categories.
-        """
-        if not self.probabilities:
-            raise AttributeError(f"no emotion: the model gives {', '.join(self.dimensions)} and no categories")
-        return max(self.probabilities, key=self.probabilities.__getitem__)
-
-    @property
-    def confidence(self) -> float:
-        """The likeliest category's probability."""
-        return self.probabilities[self.emotion]
-
-    @property
-    def row(self) -> dict[str, str | float | bool]:
-        """`file`, `start`, `end`; `emotion`, `confidence` and one probability a category, or the dimensions; `flags`.
-
-        Before the flags, `label_set` and `reliable` of a calibrated model. What is several words is put between spaces.
-        """
-        row: dict[str, str | float | bool] = {"file": self.file, "start": self.start, "end": self.end}
-        if self.probabilities:
-            row |= {"emotion": self.emotion, "confidence": self.confidence}
-        row |= {**self.probabilities, **self.dimensions}
-        if self.reliable is not None:
-            row |= {"label_set": " ".join(self.label_set), "reliable": self.reliable}
-        return {**row, "flags": " ".join(self.flags)}
 
 
 class Recognizer:
@@ -207,7 +147,7 @@ class Recognizer:
             AudioError: at the first clip that cannot be heard.
             ConfigError: if the model takes no baseline, or there are no clips.
         """
-        return self._baseline([_read(clip) for clip in clips])
+        return self._baseline([read(clip) for clip in clips])
 
     def baseline_of(self, clips: Iterable[Source]) -> Baseline | None:
         """The same of those clips that can be heard; None if none can.
@@ -218,17 +158,17 @@ class Recognizer:
         heard = []
         for clip in clips:
             with suppress(AudioError):  # told where the clip itself is judged
-                heard.append(_read(clip))
+                heard.append(read(clip))
         return self._baseline(heard) if heard else None
 
-    def _baseline(self, heard: "Sequence[_Heard]") -> Baseline:
+    def _baseline(self, heard: Sequence[Heard]) -> Baseline:
         heard_by = self.heard_by
         if not heard:
             raise ConfigError("a speaker's baseline is made of one clip or more, got none")
         lengths = torch.tensor([clip.seconds for clip in heard], dtype=torch.float32)
-        return Baseline(self._summaries(heard), lengths, heard_by)
+        return Baseline(self.summaries(heard), lengths, heard_by)
 
-    def running(self) -> "RunningBaseline":
+    def running(self) -> RunningBaseline:
         """A baseline that grows with every clip it judges, for one speaker.
 
         Raises:
@@ -251,7 +191,7 @@ class Recognizer:
             AudioError: if it cannot be heard, or the model hears words, cannot do without, and there are none.
             ConfigError: if the model takes no baseline, or it is another model's.
         """
-        return self._hear([self._beside(self._worded(_read(source), words), baseline)])[0]
+        return self.judge([self._beside(self._worded(read(source), words), baseline)])[0]
 
     def predict_all(
         self,
@@ -282,12 +222,14 @@ class Recognizer:
         likely = itertools.repeat(None) if speech is None else speech
         given = zip(zip(sources, said, strict=words is not None), known, strict=baselines is not None)
 
-        def read(item: tuple[tuple[tuple[Source | None, str | None], Baseline | None], Probabilities | None]) -> _Heard:
+        def given_as(
+            item: tuple[tuple[tuple[Source | None, str | None], Baseline | None], Probabilities | None],
+        ) -> Heard:
             ((source, text), baseline), probabilities = item
-            heard = _known(self._beside(self._worded(_read(source), text), baseline), probabilities)
+            heard = with_speech(self._beside(self._worded(read(source), text), baseline), probabilities)
             return replace(heard, flagged=flagged)
 
-        return self._outcomes(read, zip(given, likely, strict=speech is not None))
+        return self._outcomes(given_as, zip(given, likely, strict=speech is not None))
 
     def predict_corpus(
         self, corpus: Corpus, *, baselines: Sequence[Baseline | None] | None = None
@@ -339,9 +281,9 @@ class Recognizer:
             rows.append(outcome.row)
         return pd.DataFrame(rows, columns=list(self.columns))
 
-    def _outcomes(self, read: "Callable[[T], _Heard]", items: Iterable[T]) -> Iterator[Prediction | AudioError]:
+    def _outcomes(self, read: Callable[[T], Heard], items: Iterable[T]) -> Iterator[Prediction | AudioError]:
         """Predictions or errors of items, in their order; read ahead so that they can be batched by length."""
-        ahead: list[_Heard | AudioError] = []
+        ahead: list[Heard | AudioError] = []
         seconds = 0.0
         for item in items:
             try:
@@ -355,15 +297,15 @@ class Recognizer:
                 ahead, seconds = [], 0.0
         yield from self._in_order(ahead)
 
-    def _in_order(self, ahead: "Sequence[_Heard | AudioError]") -> Iterator[Prediction | AudioError]:
-        heard = iter(self._hear([clip for clip in ahead if not isinstance(clip, AudioError)]))
+    def _in_order(self, ahead: Sequence[Heard | AudioError]) -> Iterator[Prediction | AudioError]:
+        heard = iter(self.judge([clip for clip in ahead if not isinstance(clip, AudioError)]))
         for clip in ahead:
             yield clip if isinstance(clip, AudioError) else next(heard)
 
-    def _hear(self, clips: "Sequence[_Heard]") -> list[Prediction]:
+    def judge(self, clips: Sequence[Heard]) -> list[Prediction]:
         """Predictions of some recordings, in their order."""
         if self.checkpoint.model.takes_baseline:
-            return self._told(clips, self._summaries(clips)) if clips else []
+            return self.told(clips, self.summaries(clips)) if clips else []
         results: dict[int, Prediction] = {}
         for batch in self._batches(clips):
             waveforms = [clips[i].waveform for i in batch] if self._sounds(clips[batch[0]]) else None
@@ -371,11 +313,11 @@ class Recognizer:
             with autocast(self.device, self.precision):
                 streams = self.checkpoint.hear(waveforms, words, device=self.device)
                 rows = self.checkpoint.judge(streams)
-            for i, row, far in zip(batch, rows.tolist(), self._far(streams, len(batch)), strict=True):
+            for i, row, far in zip(batch, rows.tolist(), self._far(streams, [clips[i] for i in batch]), strict=True):
                 results[i] = self._prediction(clips[i], row, far=far)
         return [results[i] for i in range(len(clips))]
 
-    def _summaries(self, clips: "Sequence[_Heard]") -> torch.Tensor:
+    def summaries(self, clips: Sequence[Heard]) -> torch.Tensor:
         """What the model makes of each recording, (clips, D), float32, on the CPU; for models that take baselines."""
         made: dict[int, torch.Tensor] = {}
         for batch in self._batches(clips):
@@ -385,29 +327,31 @@ class Recognizer:
             made |= {i: row.float().cpu().clone() for i, row in zip(batch, stream.values[:, 0], strict=True)}
         return torch.stack([made[i] for i in range(len(clips))])
 
-    def _told(self, clips: "Sequence[_Heard]", summaries: torch.Tensor) -> list[Prediction]:
+    def told(self, clips: Sequence[Heard], summaries: torch.Tensor) -> list[Prediction]:
         """Predictions of recordings of which the model made these, (clips, D), each beside its speaker's baseline."""
         [name] = self.checkpoint.model.streams
         streams = {name: Padded(summaries[:, None], torch.ones(len(clips), dtype=torch.long)).to(self.device)}
         rows = self.checkpoint.judge(streams, [clip.baseline for clip in clips]).tolist()
-        far = self._far(streams, len(clips))
+        far = self._far(streams, clips)
         return [self._prediction(*each[:2], far=each[2]) for each in zip(clips, rows, far, strict=True)]
 
-    def _beside(self, heard: "_Heard", baseline: Baseline | None) -> "_Heard":
+    def _beside(self, heard: Heard, baseline: Baseline | None) -> Heard:
         """A recording with its speaker's baseline."""
         if baseline is None:
             return heard
         baseline.check(self.heard_by)
         return replace(heard, baseline=baseline)
 
-    def _far(self, streams: Streams, clips: int) -> list[bool]:
-        """Which of some clips are out of the model's domain; none where that is not known."""
-        domain, voices = self.checkpoint.domain, self.checkpoint.voices(streams)
+    def _far(self, streams: Streams, clips: Sequence[Heard]) -> list[bool]:
+        """Which of some clips are out of the model's domain; none where that is not known, or nobody asks."""
+        domain, voices = self.checkpoint.domain, None
+        if domain is not None and any(clip.flagged for clip in clips):
+            voices = self.checkpoint.voices(streams)
         if domain is None or voices is None:
-            return [False] * clips
+            return [False] * len(clips)
         return [bool(far) for far in domain.distances(voices) > domain.threshold]
 
-    def _prediction(self, clip: "_Heard", answers: list[float], *, far: bool) -> Prediction:
+    def _prediction(self, clip: Heard, answers: list[float], *, far: bool) -> Prediction:
         """What is told of a clip, given the model's answers, (labels,)."""
         flags: tuple[str, ...] = ()
         if self._sounds(clip) and clip.flagged:
@@ -429,7 +373,7 @@ class Recognizer:
             reliable=not flags and max(probabilities) >= calibration.threshold,
         )
 
-    def _batches(self, clips: "Sequence[_Heard]") -> Iterator[list[int]]:
+    def _batches(self, clips: Sequence[Heard]) -> Iterator[list[int]]:
         """Clips of which the same is there, and that are similar in length; indices into `clips`."""
         alike: dict[tuple[bool, bool], list[int]] = {}
         for i, clip in enumerate(clips):
@@ -439,20 +383,20 @@ class Recognizer:
             for batch in by_length(lengths, len(group), budget=round(BATCH_SECONDS * audio.SAMPLE_RATE)):
                 yield [group[i] for i in batch]
 
-    def _sounds(self, clip: "_Heard") -> bool:
+    def _sounds(self, clip: Heard) -> bool:
         """Whether there is sound that the model listens to."""
         return "sound" in self.senses and len(clip.waveform) > 0
 
-    def _utterance(self, corpus: Corpus, row: int) -> "_Heard":
+    def _utterance(self, corpus: Corpus, row: int) -> Heard:
         file, start, _ = corpus.table.index[row]
         words = corpus.transcripts[row]
         if "sound" in self.senses or words is None:
             recording = corpus.recording(row)
-            heard = _Heard(file, recording.waveform, start.total_seconds(), recording.notes, clipped=recording.clipped)
+            heard = Heard(file, recording.waveform, start.total_seconds(), recording.notes, clipped=recording.clipped)
             return self._worded(heard, words)
-        return _Heard(file, np.zeros(0, np.float32), start.total_seconds(), words=words)
+        return Heard(file, np.zeros(0, np.float32), start.total_seconds(), words=words)
 
-    def _worded(self, heard: "_Heard", words: str | None) -> "_Heard":
+    def _worded(self, heard: Heard, words: str | None) -> Heard:
         """A recording with what is said in it, as it was given or as the ASR hears it.
 
         Raises:
@@ -474,125 +418,8 @@ class Recognizer:
         return heard
 
 
-class RunningBaseline:
-    """A speaker's baseline that grows with every clip it judges: in a long recording, a stream, a conversation.
-
-    It starts neutral: clips are judged by themselves until enough was heard of the speaker, and then beside all of it
-    (the latest `baseline.MOST_CLIPS` clips), which counts the more, the more it is.
-
-    Args:
-        recognizer: whose model takes baselines.
-
-    Raises:
-        ConfigError: if it does not.
-    """
-
-    def __init__(self, recognizer: Recognizer) -> None:
-        self.recognizer = recognizer
-        self.heard_by = recognizer.heard_by
-        self._growing: Growing | None = None
-
-    @property
-    def baseline(self) -> Baseline | None:
-        """Of what was heard of the speaker; None before anything was. It may be set, to go on with an earlier one."""
-        return None if self._growing is None else self._growing.baseline
-
-    @baseline.setter
-    def baseline(self, known: Baseline) -> None:
-        self._growing = Growing(known)
-
-    @property
-    def enough(self) -> bool:
-        """Whether so much was heard of the speaker that it helps."""
-        return self.baseline is not None and self.baseline.enough
-
-    @property
-    def counts(self) -> Baseline | None:
-        """What clips are judged beside: nothing before enough was heard, as a little harms (`docs/voice.md`)."""
-        return self.baseline if self.enough else None
-
-    @property
-    def seconds(self) -> float:
-        """How much was heard of the speaker."""
-        return 0.0 if self.baseline is None else self.baseline.seconds
-
-    def hear(
-        self, sources: Iterable[Source], *, speech: Iterable[Probabilities | None] | None = None
-    ) -> list[Prediction]:
-        """Judge the speaker's next clips, each beside itself and all that was heard before; each is encoded once.
-
-        Args:
-            sources: the clips.
-            speech: as of `Recognizer.predict_all`.
-
-        Raises:
-            AudioError: at the first clip that cannot be heard; none is judged then.
-        """
-        likely = itertools.repeat(None) if speech is None else speech
-        clips = [_known(_read(source), known) for source, known in zip(sources, likely, strict=speech is not None)]
-        if not clips:
-            return []
-        return [
-            self._judge(clip, summary) for clip, summary in zip(clips, self.recognizer._summaries(clips), strict=True)
-        ]
-
-    def _judge(self, clip: "_Heard", summary: torch.Tensor) -> Prediction:
-        if self._growing is None:
-            self.baseline = Baseline(summary[None], torch.tensor([clip.seconds]), self.heard_by)
-        else:
-            self._growing.add(summary, clip.seconds)
-        return self.recognizer._told([replace(clip, baseline=self.counts)], summary[None])[0]
-
-
-@dataclass(frozen=True)
-class _Heard:
-    """A recording under its given name, where it begins there, what is said in it, and how its speaker sounds.
-
-    Its waveform is empty where nobody listened, its words None where nobody knows or asks, as are the share of samples
-    that are clipped and the probabilities of speech.
-    """
-
-    name: str
-    waveform: Waveform
-    start: float = 0.0
-    notes: tuple[str, ...] = ()
-    words: str | None = None
-    baseline: Baseline | None = None
-    clipped: float | None = None
-    speech: Probabilities | None = None
-    flagged: bool = True
-
-    @property
-    def seconds(self) -> float:
-        """Duration in seconds; 0 where nobody listened."""
-        return len(self.waveform) / audio.SAMPLE_RATE
-
-
 def locate(source: str | Path | None) -> str | Path:
     """The folder or hub id meant by what a user wrote: a shipped model's name, a folder, a hub id, or nothing."""
     if source is None:
         return pretrained.folder(pretrained.DEFAULT)
     return pretrained.locate(source)
-
-
-def _known(heard: _Heard, speech: Probabilities | None) -> _Heard:
-    """A recording with how likely it is speech.
-
-    Raises:
-        ValueError: if these are not the probabilities of all its frames.
-    """
-    frames = -(-len(heard.waveform) // FRAME)
-    if speech is not None and len(speech) != frames:
-        raise ValueError(f"speech: expected {frames} probabilities, one each 32 ms, got {len(speech)}")
-    return replace(heard, speech=speech)
-
-
-def _read(source: Source | None) -> _Heard:
-    if source is None:
-        return _Heard("", np.zeros(0, np.float32))
-    if isinstance(source, tuple):
-        name, recording = "", audio.from_array(np.asarray(source[0]), source[1])
-    else:
-        name = str(source) if isinstance(source, str | Path) else ""
-        recording = audio.read(source)
-    return _Heard(name, recording.waveform, notes=recording.notes, clipped=recording.clipped)

@@ -41,7 +41,8 @@ if TYPE_CHECKING:
 
     from affetto.baseline import Baseline
     from affetto.corpora import Corpus
-    from affetto.recognizer import Prediction, Recognizer
+    from affetto.prediction import Prediction
+    from affetto.recognizer import Recognizer
 
 app = typer.Typer()
 

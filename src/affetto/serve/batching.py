@@ -16,14 +16,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from affetto.recognizer import Prediction, Recognizer, _Heard
+from affetto.heard import Heard
+from affetto.prediction import Prediction
+from affetto.recognizer import Recognizer
 
 BATCH_SECONDS = 20.0
 """Sound in a batch, about."""
 PATIENT_SHARE = 0.25
 """Of a batch that is kept for those who can wait, if there are any."""
 
-Work = Callable[[Sequence[_Heard]], Sequence[Any] | Tensor]
+Work = Callable[[Sequence[Heard]], Sequence[Any] | Tensor]
 """What is done with clips: from some, to something of each."""
 
 
@@ -32,7 +34,7 @@ class _Waiting:
     """A clip with which something is to be done."""
 
     work: Work
-    clip: _Heard
+    clip: Heard
     done: "Future[Any]" = field(default_factory=Future)
 
 
@@ -72,7 +74,7 @@ class Line:
         """Clips that nobody has begun to hear."""
         return len(self._urgent) + len(self._patient)
 
-    def ask(self, work: Work, clips: Sequence[_Heard], *, urgent: bool) -> list[Any]:
+    def ask(self, work: Work, clips: Sequence[Heard], *, urgent: bool) -> list[Any]:
         """What comes of some clips; waits until it does.
 
         Args:
@@ -153,10 +155,12 @@ class SharedRecognizer(Recognizer):
         vars(self).update(vars(recognizer))
         self.own, self.line, self.urgent = recognizer, line, urgent
 
-    def _hear(self, clips: Sequence[_Heard]) -> list[Prediction]:
+    def judge(self, clips: Sequence[Heard]) -> list[Prediction]:
+        """Predictions of some recordings, in their order."""
         if self.checkpoint.model.takes_baseline:
-            return super()._hear(clips)  # asks for summaries, so that all are made together
-        return self.line.ask(self.own._hear, clips, urgent=self.urgent)
+            return super().judge(clips)  # asks for summaries, so that all are made together
+        return self.line.ask(self.own.judge, clips, urgent=self.urgent)
 
-    def _summaries(self, clips: Sequence[_Heard]) -> Tensor:
-        return torch.stack(self.line.ask(self.own._summaries, clips, urgent=self.urgent))
+    def summaries(self, clips: Sequence[Heard]) -> Tensor:
+        """What the model makes of each recording, (clips, D)."""
+        return torch.stack(self.line.ask(self.own.summaries, clips, urgent=self.urgent))
