@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 
 import audformat
 import pandas as pd
@@ -120,6 +121,21 @@ def test_captions_are_read_by_webvtt_py():
     assert cues[0].raw_text == '<v anna>anger 90 %\nshe said "no" &amp; &lt;left&gt;'
     assert cues[2].text == "not judged: silent"
     assert list(webvtt.from_string(text(RATED, "vtt")))[0].text == "valence 2.50"
+
+
+@pytest.mark.parametrize(
+    ("flags", "reliable", "said"),
+    [
+        ((), None, "anger 60 %"),
+        ((), True, "anger 60 %"),
+        ((), False, "anger 60 % (unsure)"),
+        (("noisy", "too_short"), False, "anger 60 % (noisy, too short)"),
+    ],
+)
+def test_captions_say_why_not_to_trust_them(flags, reliable, said):
+    heard = replace(told(1.0, 2.0, 0.6), flags=flags, reliable=reliable)
+    cues = webvtt.from_string(text(replace(CALL, utterances=(Utterance(1.0, 2.0, prediction=heard),)), "vtt"))
+    assert [cue.text for cue in cues] == [said]
 
 
 def test_captions_are_read_by_srt():

@@ -3,6 +3,7 @@ import dataclasses
 import hashlib
 import io
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,13 @@ def test_the_page_holds_everything_and_asks_nobody(call, tmp_path):
     assert "Copyright (c) 2012-2023, katspaugh and contributors" in page
     assert "Article 5(1)(f) of the EU AI Act" in page
     assert 'id="sound"' not in page
+
+
+def test_what_is_not_to_be_trusted_says_why(call, tmp_path):
+    assert "noisy" not in written(call, tmp_path)
+    first, *rest = call.utterances
+    doubtful = replace(first, prediction=replace(first.prediction, flags=("noisy",), reliable=False))
+    assert '<span class="soft">noisy</span>' in written(replace(call, utterances=(doubtful, *rest)), tmp_path)
 
 
 def test_words_and_names_are_text_and_never_code(call, tmp_path):

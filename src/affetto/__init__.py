@@ -27,8 +27,8 @@ The modules, in the order in which a recording passes them:
     checkpoint          a trained model as a folder; pretrained holds those that ship, cards describes them; panns makes
                         PANNs' published weights into one
     trust               calibration and domain, fitted and put into a checkpoint
-    recognizer          all of it, for who only wants to know what is heard; heard is what goes in, prediction what comes
-                        out, running a speaker's baseline that grows on the way
+    recognizer          all of it, for who only wants to know what is heard; heard is what goes in, prediction what
+                        comes out, running a speaker's baseline that grows on the way
     segments            recordings of hours: who felt what, when
     distortions         what recordings suffer: telephones, noise, rooms; stress sees what a model makes of it
     adaptation          a checkpoint's last layer, fitted to a few clips of one's own

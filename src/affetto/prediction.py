@@ -47,6 +47,13 @@ class Prediction:
         return self.probabilities[self.emotion]
 
     @property
+    def trust(self) -> str:
+        """How far to trust the answer: its flags, or else "sure" or "unsure"; "" if that is not known."""
+        if self.flags:
+            return ", ".join(flag.replace("_", " ") for flag in self.flags)
+        return {True: "sure", False: "unsure", None: ""}[self.reliable]
+
+    @property
     def row(self) -> dict[str, str | float | bool]:
         """`file`, `start`, `end`; `emotion`, `confidence` and one probability a category, or the dimensions; `flags`.
 

@@ -427,7 +427,7 @@ class _Writer:
         for each in self.heard:
             row, own = each.row, _answers(each)
             numbers = shares(own) if self.gives == "probabilities" else [f" {rating:.2f}" for rating in own.values()]
-            table.add_row(*(escape(str(row[word])) for word in words), *numbers, _trust(each))
+            table.add_row(*(escape(str(row[word])) for word in words), *numbers, trust(each))
         (out if self.stream is sys.stdout else Console(file=self.stream, width=160)).print(table)
 
 
@@ -436,11 +436,11 @@ def _answers(prediction: "Prediction") -> dict[str, float]:
     return prediction.probabilities or prediction.dimensions
 
 
-def _trust(prediction: "Prediction") -> str:
-    """How far to trust an answer, in a table: its flags, or whether the model is sure, if that is known."""
-    if prediction.flags:
-        return f"[yellow]{' '.join(prediction.flags)}[/]"
-    return {True: "sure", False: "unsure", None: ""}[prediction.reliable]
+def trust(prediction: "Prediction | None") -> str:
+    """How far to trust an answer, for a table: flags stand out."""
+    if prediction is None:
+        return ""
+    return f"[yellow]{prediction.trust}[/]" if prediction.flags else prediction.trust
 
 
 def _format(format: str | None, path: Path | None) -> str:

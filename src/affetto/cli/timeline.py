@@ -28,7 +28,7 @@ from affetto.cli.console import (
     progress_bars,
     recognizer_of,
 )
-from affetto.cli.listen import sources_of
+from affetto.cli.listen import sources_of, trust
 from affetto.errors import AudioError, ConfigError
 
 if TYPE_CHECKING:
@@ -288,11 +288,11 @@ def _show(found: "Timeline") -> None:
     table = Table(title=escape(found.file), box=box.SIMPLE_HEAD)
     for head in ("start", "end"):
         table.add_column(head, justify="right")
-    for head in (*(["who"] if voices else []), "heard", *(["words"] if words else [])):
+    for head in (*(["who"] if voices else []), "heard", "trust", *(["words"] if words else [])):
         table.add_column(head)
     for each in found.utterances:
         who, said = [escape(each.voice)] if voices else [], [escape(each.words or "")] if words else []
-        table.add_row(_clock(each.start), _clock(each.end), *who, escape(answer(each)), *said)
+        table.add_row(_clock(each.start), _clock(each.end), *who, escape(answer(each)), trust(each.prediction), *said)
     out.print(table)
 
 

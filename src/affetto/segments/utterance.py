@@ -40,6 +40,12 @@ class Utterance:
             return self.speaker
         return "" if self.channel is None else f"channel {self.channel}"
 
+    @property
+    def doubt(self) -> str:
+        """Why its answer is not to be trusted: its flags, or "unsure"; mostly ""."""
+        heard = self.prediction
+        return "" if heard is None or heard.trust == "sure" else heard.trust
+
 
 @dataclass(frozen=True)
 class Timeline:

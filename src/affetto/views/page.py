@@ -115,6 +115,7 @@ def _row(utterance: Utterance) -> dict[str, Any]:
         "sure": heard.confidence if heard is not None and heard.probabilities else None,
         "ratings": ", ".join(f"{name} {rating:.2f}" for name, rating in ratings.items()),
         "reason": utterance.reason or "",
+        "doubt": utterance.doubt,
         "words": utterance.words,
     }
 

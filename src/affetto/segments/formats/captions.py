@@ -26,8 +26,10 @@ def srt(timeline: Timeline) -> bytes:
 
 
 def caption(utterance: Utterance) -> str:
-    """What a viewer reads: the emotion and its probability in per cent, or the ratings; then what is said."""
+    """What a viewer reads: the emotion and its probability in per cent, or the ratings; any doubt; what is said."""
     heard = answer(utterance)
+    if utterance.doubt:
+        heard = f"{heard} ({utterance.doubt})"
     words = _line(utterance.words or "")
     return f"{heard}\n{words}" if words else heard
 

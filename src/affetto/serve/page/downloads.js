@@ -51,9 +51,12 @@ function vtt({ utterances }) {
 }
 
 function caption(one) {
-  if (one.emotion) return `${one.emotion} ${(100 * one.confidence).toFixed(0)} %`;
   if (one.reason) return `not judged: ${one.reason}`;
-  return Object.entries(one.dimensions).map(([name, rating]) => `${name} ${rating.toFixed(2)}`).join(", ");
+  const heard = one.emotion
+    ? `${one.emotion} ${(100 * one.confidence).toFixed(0)} %`
+    : Object.entries(one.dimensions).map(([name, rating]) => `${name} ${rating.toFixed(2)}`).join(", ");
+  const doubt = one.flags.map((flag) => flag.replaceAll("_", " ")).join(", ") || (one.reliable === false ? "unsure" : "");
+  return doubt ? `${heard} (${doubt})` : heard;
 }
 
 function time(seconds) {
