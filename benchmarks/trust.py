@@ -23,8 +23,7 @@ import sounds
 from affetto import audio, calibration, domain, scores, trust
 from affetto.errors import AudioError
 from affetto.files import json_bytes
-from affetto.prediction import Prediction
-from affetto.recognizer import Recognizer
+from affetto.recognizer import Prediction, Recognizer
 from affetto.report import confidence_figure
 
 HERE = Path(__file__).parent

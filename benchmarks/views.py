@@ -19,7 +19,7 @@ import numpy as np
 import soundfile
 
 from affetto import resources
-from affetto.prediction import Prediction
+from affetto.recognizer import Prediction
 from affetto.segments import Timeline, Utterance
 from affetto.views import write_page, write_picture
 

@@ -7,7 +7,7 @@ import pytest
 import soundfile
 
 from affetto import Recognizer
-from affetto.prediction import Prediction
+from affetto.recognizer import Prediction
 from affetto.segments.windows import windows
 
 audinterface = pytest.importorskip("audinterface")

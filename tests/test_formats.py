@@ -14,7 +14,7 @@ from praatio import textgrid
 from pyannote.database.util import load_rttm
 
 from affetto.errors import ConfigError
-from affetto.prediction import Prediction
+from affetto.recognizer import Prediction
 from affetto.segments import Timeline, Utterance, formats
 
 # audformat's own, under pandas 3.

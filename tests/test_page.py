@@ -13,7 +13,7 @@ import soundfile
 
 from affetto import audio, palette, views
 from affetto.errors import ConfigError
-from affetto.prediction import Prediction
+from affetto.recognizer import Prediction
 from affetto.segments import Timeline, Utterance
 from affetto.views import write_page
 

@@ -8,7 +8,7 @@ from matplotlib.patches import Rectangle
 
 from affetto import palette
 from affetto.errors import AudioError
-from affetto.prediction import Prediction
+from affetto.recognizer import Prediction
 from affetto.segments import Timeline, Utterance
 from affetto.views.envelope import envelope
 from affetto.views.picture import BARS, picture, write_picture

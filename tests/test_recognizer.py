@@ -21,11 +21,11 @@ from affetto import (
     corpora,
     models,
     pretrained,
-    recognizer,
     runs,
 )
 from affetto.cache import FeatureCache
 from affetto.checkpoint import Checkpoint, save
+from affetto.recognizer import recognizer
 from affetto.tasks import Categories
 
 SAMPLES = Path(__file__).parents[1] / "samples"

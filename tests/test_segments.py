@@ -11,7 +11,7 @@ from pyannote.core import Annotation, Segment
 from pyannote.metrics.identification import IdentificationErrorRate
 
 from affetto.errors import AudioError, ConfigError
-from affetto.prediction import Prediction
+from affetto.recognizer import Prediction
 from affetto.segments import Region, RegionSettings
 from affetto.segments import given as given_regions
 from affetto.segments.diarization import Turn, error_rate

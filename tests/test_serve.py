@@ -17,8 +17,7 @@ from affetto.client import events
 from affetto.encoders.weights import digest
 from affetto.messages import Analysis, Job
 from affetto.models.linear_probe import LinearProbe
-from affetto.prediction import Prediction
-from affetto.recognizer import Recognizer
+from affetto.recognizer import Prediction, Recognizer
 from affetto.resources import folder
 from affetto.segments import timeline
 from affetto.serve import examples

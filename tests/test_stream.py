@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from affetto.audio import SAMPLE_RATE
 from affetto.errors import AudioError, ConfigError
-from affetto.prediction import Prediction
-from affetto.recognizer import Recognizer
+from affetto.recognizer import Prediction, Recognizer
 from affetto.segments import TimelineSettings, timeline
 from affetto.segments.regions import Finder, RegionSettings
 from affetto.stream import EmotionStream, StreamSettings

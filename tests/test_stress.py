@@ -15,7 +15,7 @@ from affetto.cli import app
 from affetto.corpora.distorted import Distorted
 from affetto.distortions import DISTORTIONS
 from affetto.errors import AudioError, CheckpointError, ConfigError, CorpusError
-from affetto.prediction import Prediction
+from affetto.recognizer import Prediction
 from affetto.stress import trials
 from affetto.stress.listeners import EndpointListener, probabilities_in
 from affetto.stress.page import page

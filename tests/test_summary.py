@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from affetto.prediction import Prediction
+from affetto.recognizer import Prediction
 from affetto.segments import Timeline, Utterance
 from affetto.views import in_words, summarise
 from affetto.views.summary import ENOUGH, departures, turns

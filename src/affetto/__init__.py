@@ -27,8 +27,7 @@ The modules, in the order in which a recording passes them:
     checkpoint          a trained model as a folder; pretrained holds those that ship, cards describes them; panns makes
                         PANNs' published weights into one
     trust               calibration and domain, fitted and put into a checkpoint
-    recognizer          all of it, for who only wants to know what is heard; heard is what goes in, prediction what
-                        comes out, running a speaker's baseline that grows on the way
+    recognizer          all of it, for who only wants to know what is heard
     segments            recordings of hours: who felt what, when
     distortions         what recordings suffer: telephones, noise, rooms; stress sees what a model makes of it
     adaptation          a checkpoint's last layer, fitted to a few clips of one's own
@@ -54,8 +53,7 @@ if TYPE_CHECKING:
         ProtocolError,
         TrainingError,
     )
-    from affetto.prediction import Prediction
-    from affetto.recognizer import Recognizer
+    from affetto.recognizer import Prediction, Recognizer
 
 __version__ = "0.1.0"
 
@@ -75,7 +73,7 @@ __all__ = [
 
 _HOMES = {
     "Corpus": "affetto.corpora",
-    "Prediction": "affetto.prediction",
+    "Prediction": "affetto.recognizer",
     "Recognizer": "affetto.recognizer",
 }
 

@@ -17,8 +17,7 @@ from affetto.audio import SAMPLE_RATE, Waveform
 from affetto.errors import AudioError, ConfigError
 from affetto.messages import Baseline, MeasurementResult, MeasurementUpdate, StreamEvent, UtteranceEnd, UtteranceStart
 from affetto.pieces import Converter
-from affetto.prediction import Prediction
-from affetto.recognizer import Recognizer
+from affetto.recognizer import Prediction, Recognizer
 from affetto.segments.regions import Finder, Part, RegionSettings
 from affetto.vad import FRAME, Probabilities, SpeechDetector
 

@@ -41,8 +41,7 @@ if TYPE_CHECKING:
 
     from affetto.baseline import Baseline
     from affetto.corpora import Corpus
-    from affetto.prediction import Prediction
-    from affetto.recognizer import Recognizer
+    from affetto.recognizer import Prediction, Recognizer
 
 app = typer.Typer()
 

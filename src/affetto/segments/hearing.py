@@ -15,8 +15,7 @@ import numpy as np
 from affetto import pieces
 from affetto.audio import SAMPLE_RATE, Waveform
 from affetto.errors import AudioError, ConfigError
-from affetto.prediction import Prediction
-from affetto.recognizer import Recognizer
+from affetto.recognizer import Prediction, Recognizer
 from affetto.segments.journal import Journal, key
 from affetto.segments.judging import Cut, Judge, Judged
 from affetto.segments.regions import Found, Given, Part, Parts, Region

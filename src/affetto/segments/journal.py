@@ -23,8 +23,7 @@ from filelock import FileLock, Timeout
 from affetto.audio import Waveform
 from affetto.baseline import Baseline
 from affetto.encoders import weights
-from affetto.prediction import Prediction
-from affetto.recognizer import Recognizer
+from affetto.recognizer import Prediction, Recognizer
 from affetto.segments.regions import Found, Known, Part
 from affetto.segments.utterance import Utterance
 

@@ -4,7 +4,7 @@ import itertools
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from affetto.prediction import Prediction
+from affetto.recognizer import Prediction
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,7 @@ from affetto import audio
 from affetto.audio import SAMPLE_RATE, Waveform
 from affetto.baseline import Baseline
 from affetto.errors import AudioError, ConfigError
-from affetto.recognizer import Recognizer
-from affetto.running import RunningBaseline
+from affetto.recognizer import Recognizer, RunningBaseline
 from affetto.segments.windows import Outcome
 
 Baselines = Literal["none", "running"] | Path

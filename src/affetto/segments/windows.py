@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from affetto.errors import AudioError
-from affetto.prediction import Prediction
+from affetto.recognizer import Prediction
 
 Span = tuple[int, int]
 """First sample, and the first after the last."""

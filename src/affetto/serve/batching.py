@@ -16,9 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from affetto.heard import Heard
-from affetto.prediction import Prediction
-from affetto.recognizer import Recognizer
+from affetto.recognizer import Heard, Prediction, Recognizer
 
 BATCH_SECONDS = 20.0
 """Sound in a batch, about."""

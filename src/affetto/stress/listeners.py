@@ -15,8 +15,7 @@ from affetto import audio
 from affetto.audio import Waveform
 from affetto.corpora.base import Corpus
 from affetto.errors import AudioError, CheckpointError
-from affetto.prediction import Prediction
-from affetto.recognizer import Recognizer
+from affetto.recognizer import Prediction, Recognizer
 
 TIMEOUT = 120.0
 """Seconds that a server may take for one clip."""

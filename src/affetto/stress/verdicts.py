@@ -13,7 +13,7 @@ from affetto.corpora.base import Corpus
 from affetto.corpora.distorted import Distorted
 from affetto.distortions import named
 from affetto.errors import AudioError, CorpusError
-from affetto.prediction import Prediction
+from affetto.recognizer import Prediction
 from affetto.stress.listeners import Listener
 from affetto.stress.trials import Trial
 

@@ -1,4 +1,4 @@
-"""Recognition: from files, bytes or arrays, and where the model needs them transcripts, to emotions or ratings."""
+"""What judges recordings: a checkpoint with all that stands before and after its network."""
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,10 +21,10 @@ from affetto.corpora.base import Corpus
 from affetto.device import Precision, autocast, choose, use_bf16
 from affetto.errors import AudioError, ConfigError
 from affetto.flags import Signal
-from affetto.heard import Heard, Source, read, with_speech
 from affetto.models.base import Sense, Streams
-from affetto.prediction import Prediction
-from affetto.running import RunningBaseline
+from affetto.recognizer.heard import Heard, Source, read, with_speech
+from affetto.recognizer.prediction import Prediction
+from affetto.recognizer.running import RunningBaseline
 from affetto.vad import Probabilities, SpeechDetector
 
 T = TypeVar("T")

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import torch
 
 from affetto.baseline import Baseline, Growing
-from affetto.heard import Heard, Source, read, with_speech
-from affetto.prediction import Prediction
+from affetto.recognizer.heard import Heard, Source, read, with_speech
+from affetto.recognizer.prediction import Prediction
 from affetto.vad import Probabilities
 
 if TYPE_CHECKING:
-    from affetto.recognizer import Recognizer
+    from affetto.recognizer.recognizer import Recognizer
 
 
 class RunningBaseline:
