@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from contextlib import suppress
 from functools import partial
 from multiprocessing import active_children
 from pathlib import Path
@@ -129,6 +130,37 @@ def test_what_a_kill_leaves_behind_is_in_nobodys_way(settings, run, tmp_path):
     assert not list(cells.glob("*.lock"))
 
 
+def test_a_training_that_was_killed_goes_on_where_its_state_was_kept(settings, run, tmp_path, monkeypatch):
+    def epochs(results: str, tried: Experiment, last: int = 99) -> list[int]:
+        told: list[int] = []
+
+        def tell(what: str, done: int, total: int) -> None:
+            if what == "epochs":
+                told.append(done)
+                if len(told) == last:
+                    raise InterruptedRunError
+
+        with suppress(InterruptedRunError):
+            run(tried, results=results, progress=tell)
+        return told
+
+    own = [1, 2, 3, 4, 5, 6]
+    whole = folder(run(settings(seeds=[0]), results="whole"))
+    assert epochs("slow", settings(seeds=[0]), last=4) == own[:4]
+    assert epochs("slow", settings(seeds=[0])) == 4 * own, "nothing is kept of what takes no time"
+    monkeypatch.setattr(cells, "KEEP", 0.0)
+    assert epochs("torn", settings(seeds=[0]), last=4) == own[:4]
+    torn = tmp_path / "torn" / whole.parents[1].name / "cells" / "tiny"
+    assert [path.name for path in torn.iterdir() if path.is_dir()] == ["ann-0.partial"]
+    assert epochs("torn", settings(seeds=[0])) == [5, 6, *own, *own, *own]
+    assert predictions(torn) == predictions(whole)
+    assert {path.suffix for path in torn.iterdir()} == {".json"}
+    assert epochs("other", settings(seeds=[0]), last=4) == own[:4]
+    assert epochs("other", settings(seeds=[0], task={"class_weights": "balanced"})) == 4 * own, (
+        "another training's state is not taken"
+    )
+
+
 def test_progress_is_told_of_cells(settings, run):
     told = []
     run(settings(seeds=[0]), progress=lambda *news: told.append(news))
@@ -248,7 +280,7 @@ def test_cells_that_learn_the_same_are_made_by_one_training(settings, run, pairs
 def test_cells_whose_settings_are_chosen_by_fold_are_made_one_by_one(settings, run, pairs, monkeypatch):
     made = []
     honest = cells.run
-    monkeypatch.setattr(cells, "run", lambda bench, mine: made.append(len(mine)) or honest(bench, mine))
+    monkeypatch.setattr(cells, "run", lambda bench, mine, kept: made.append(len(mine)) or honest(bench, mine, kept))
     run(settings(protocol=pairs, seeds=[0], choose={"grid": {"training.weight_decay": [0.0]}, "validation": "dev"}))
     assert made == [1, 1, 1]
 

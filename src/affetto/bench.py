@@ -128,11 +128,14 @@ class Bench:
         *devs: Sequence[int],
         seed: int,
         folder: Path | None = None,
+        every: float = 0.0,
+        curves: bool = True,
         progress: Progress = no_progress,
     ) -> Iterator[tuple[SpeechModel, History]]:
         """A model of the experiment trained on some rows, with its history, for each set of dev rows.
 
-        It is trained when this returns. It is the same model object each time, with other weights.
+        It is trained when this returns. It is the same model object each time, with other weights. `folder`, `every`
+        and `curves` are those of `training.fit`.
         """
         model = create_model(experiment, len(self.task.labels), seed=seed)
         histories = fit(
@@ -146,6 +149,8 @@ class Bench:
             device=self.device,
             precision=self.precision,
             folder=folder,
+            every=every,
+            curves=curves,
             progress=progress,
         )
         return self._at_their_best(model, histories)

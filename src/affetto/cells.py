@@ -4,13 +4,15 @@ Rows that average others (late fusion) have cells without a training, made from 
 
 A finished cell is a small file, `results/<protocol>/cells/<row>/<fold>-<seed>.json`. The files are the whole state of
 the work: whoever runs the same experiment on the same folder, in other processes or on other machines, takes the cells
-that nobody has taken yet, and whoever is killed loses what it was at. Cells that learn from the same rows, and only
-choose the epoch on different ones, are taken together and made from one training.
+that nobody has taken yet. The state of a long training lies beside its cell, in `<fold>-<seed>.partial/`, until that is
+finished: who takes the cell of somebody who was killed goes on from there. Cells that learn from the same rows, and
+only choose the epoch on different ones, are taken together and made from one training.
 """
 
 import json
 import math
 import os
+import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -49,6 +51,8 @@ ONE_CORE = {
 RETIREMENT = 300.0
 """Seconds after which a worker process takes no further cell and another takes its place: batches of ever other lengths
 leave gaps in its memory that are never given back, a gigabyte or two an hour and worker."""
+KEEP = 60.0
+"""Seconds after which the state of a training is kept again: a killed worker loses no more than that and an epoch."""
 POLL = 0.5
 """Seconds between looks at what other processes have finished."""
 
@@ -271,10 +275,12 @@ def _labour(work: Work, progress: Progress, *, wait: bool, until: float = math.i
                     mine = [first, *(cell for cell in others if claims.enter_context(_claim(cell)))]
                     if bench is None or bench.experiment is not first.experiment:
                         bench = work.bench(first.experiment, progress)
-                    for path, content in run(bench, mine):
-                        if not path.exists():  # a test was there before further ones were asked for
-                            path.parent.mkdir(parents=True, exist_ok=True)
-                            write_whole(path, json_bytes({**content, **work.origin}))
+                    with _partial(work, mine) as partial:
+                        made = run(bench, mine, partial)
+                        for path, content in made:
+                            if not path.exists():  # a test was there before further ones were asked for
+                                path.parent.mkdir(parents=True, exist_ok=True)
+                                write_whole(path, json_bytes({**content, **work.origin}))
                     break
         else:
             if not wait:
@@ -282,6 +288,41 @@ def _labour(work: Work, progress: Progress, *, wait: bool, until: float = math.i
             time.sleep(POLL)
     progress("cells", len(work.trained), len(work.trained))
     return True
+
+
+@contextmanager
+def _partial(work: Work, cells: Sequence[Cell]) -> Iterator[Path]:
+    """A folder for the state of the one training of some cells, which goes with the block.
+
+    It stays where the work is broken off; what it then holds is thrown away if another training comes. Its file
+    `origin.json` says which training it is, and is as old as the time that was spent on it, breaks left out.
+    """
+    origin = json_bytes(
+        {
+            "fingerprint": cells[0].experiment.fingerprint,
+            "manifest_sha256": cells[0].protocol.definition["manifest_sha256"],
+            "folds_sha256": [cell.fold_sha256 for cell in cells],
+            **_words(cells[0]),
+            **work.origin,
+        }
+    )
+    folder = cells[0].path.with_suffix(".partial")
+    file, state = folder / "origin.json", folder / "state.pt"
+    spent = 0.0
+    if file.exists() and file.read_bytes() == origin:
+        spent = max(state.stat().st_mtime - file.stat().st_mtime, 0.0) if state.exists() else 0.0
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        write_whole(file, origin)
+    begun = time.time() - spent
+    os.utime(file, (begun, begun))
+    try:
+        yield folder
+    except AffettoError:  # which it would end with again
+        shutil.rmtree(folder)
+        raise
+    shutil.rmtree(folder)
 
 
 def _alike(cells: Sequence[Cell]) -> list[list[Cell]]:
@@ -399,14 +440,19 @@ def _live(work: Work, connection: Connection) -> None:
         pass
 
 
-def run(bench: Bench, cells: Sequence[Cell]) -> list[tuple[Path, JSON]]:
+def run(bench: Bench, cells: Sequence[Cell], partial: Path) -> list[tuple[Path, JSON]]:
     """Trainings and tests of cells that learn the same: what each file holds, those of further tests included.
+
+    Args:
+        bench: of their experiment.
+        cells: one or more.
+        partial: where the training's state is kept, and from where it goes on (`_partial`).
 
     Raises:
         ProtocolError: if training or choice touched the sound of a test clip. (Statistics of a speaker's clips, which a
             transductive protocol allows, are taken before.)
     """
-    started = time.perf_counter()
+    started = (partial / "origin.json").stat().st_mtime
     experiment, chosen, seed = bench.experiment, None, cells[0].seed
     train, devs = list(cells[0].fold.train), [list(cell.fold.dev) for cell in cells]
     bench.features.heard = set()
@@ -417,7 +463,9 @@ def run(bench: Bench, cells: Sequence[Cell]) -> list[tuple[Path, JSON]]:
         train, devs = (list(cells[0].fold.seen), [[]]) if refit else (train, devs)
     choosing = frozenset(bench.features.heard)
     contents = []
-    trained = bench.train(experiment, train, *devs, seed=seed, progress=bench.progress)
+    trained = bench.train(
+        experiment, train, *devs, seed=seed, folder=partial, every=KEEP, curves=False, progress=bench.progress
+    )
     for cell, (model, history), second in zip(cells, trained, _second_stage(bench, cells), strict=True):
         _check_unheard(cell, choosing | history.heard, bench.corpus)
         tallies = bench.test(model, cell.fold.test)
@@ -434,7 +482,7 @@ def run(bench: Bench, cells: Sequence[Cell]) -> list[tuple[Path, JSON]]:
         for other, elsewhere in zip(cell.further, bench.further, strict=True):
             tallies = elsewhere.test(model, other.fold.test)
             contents.append((other.path, _tested(other, elsewhere, tallies, about)))
-    seconds = round((time.perf_counter() - started) / len(cells), 1)
+    seconds = round((time.time() - started) / len(cells), 1)
     return [(path, {**content, "seconds": seconds}) for path, content in contents]
 
 

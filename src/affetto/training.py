@@ -9,6 +9,7 @@ import itertools
 import json
 import math
 import pickle
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -118,6 +119,8 @@ def fit(
     device: torch.device,
     precision: Precision = "auto",
     folder: Path | None = None,
+    every: float = 0.0,
+    curves: bool = True,
     progress: Progress = no_progress,
 ) -> tuple[History, ...]:
     """Train a model; a history with the weights of the best epoch for each dev set.
@@ -136,7 +139,9 @@ def fit(
         seed: of order, dropout and augmentation.
         device: where to compute.
         precision: in which.
-        folder: where the state is kept after every epoch, and from where an interrupted run goes on; None: nowhere.
+        folder: where the state is kept after an epoch, and from where an interrupted run goes on; None: nowhere.
+        every: seconds that pass, at least, before it is kept again; 0: it is kept after every epoch.
+        curves: whether there are curves for TensorBoard in the folder as well.
         progress: told of each epoch.
 
     Returns:
@@ -169,7 +174,8 @@ def fit(
         )
     state = _State(model, average, optimizer, schedule, choices, folder)
     losses = state.resume()
-    board = _Board(folder, done=len(losses))
+    kept = time.monotonic()
+    board = _Board(folder if curves else None, done=len(losses))
     whole = data.batch(list(train)).to(accelerator.device) if settings.batch_size is None else None
     beside = dict(zip(train, data.baselines(train), strict=True)) if model.takes_baseline else {}
     judged = model if average is None else cast(SpeechModel, average.module)
@@ -203,7 +209,9 @@ def fit(
         for choice in choices:
             choice.judge(number, losses[-1], judged, data, accelerator.device, precision)
         board.show(number, losses[-1], choices)
-        state.keep(losses)  # after the curves: what they have beyond the state, a resumed run purges
+        if time.monotonic() - kept >= every:
+            state.keep(losses)  # after the curves: what they have beyond the state, a resumed run purges
+            kept = time.monotonic()
         progress("epochs", number, settings.epochs)
 
     board.close()
