@@ -23,7 +23,6 @@ from affetto.simulation import Group
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 EMOBANK = DATA / "emobank"
-SIMULATED_A = DATA / "simulated_a"
 EMODB = DATA / "emodb"
 RAVDESS = DATA / "ravdess"
 
@@ -49,11 +48,20 @@ def emobank_root() -> Path:
     return EMOBANK
 
 
+def _simulated(name: str) -> Path:
+    if not (DATA / name / "simulated.json").is_file():
+        pytest.skip(f"the simulated corpus was not made at {DATA / name}")
+    return DATA / name
+
+
 @pytest.fixture(scope="session")
 def simulated_a_root() -> Path:
-    if not (SIMULATED_A / "simulated.json").is_file():
-        pytest.skip(f"the simulated corpus A was not made at {SIMULATED_A}")
-    return SIMULATED_A
+    return _simulated("simulated_a")
+
+
+@pytest.fixture(scope="session")
+def simulated_b_root() -> Path:
+    return _simulated("simulated_b")
 
 
 @pytest.fixture(scope="module")
