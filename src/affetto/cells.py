@@ -276,8 +276,7 @@ def _labour(work: Work, progress: Progress, *, wait: bool, until: float = math.i
                     if bench is None or bench.experiment is not first.experiment:
                         bench = work.bench(first.experiment, progress)
                     with _partial(work, mine) as partial:
-                        made = run(bench, mine, partial)
-                        for path, content in made:
+                        for path, content in run(bench, mine, partial):
                             if not path.exists():  # a test was there before further ones were asked for
                                 path.parent.mkdir(parents=True, exist_ok=True)
                                 write_whole(path, json_bytes({**content, **work.origin}))
