@@ -14,9 +14,10 @@ import pytest
 import torch
 import yaml
 
-from affetto import cells, corpora, evaluation, experiment, training, verification
+from affetto import corpora, evaluation, experiment, training, verification
 from affetto.bench import Bench
 from affetto.cache import FeatureCache
+from affetto.cells import making
 from affetto.dataset import Features
 from affetto.errors import ConfigError, ProtocolError, TrainingError
 from affetto.experiment import Experiment
@@ -148,7 +149,7 @@ def test_a_training_that_was_killed_goes_on_where_its_state_was_kept(settings, r
     whole = folder(run(settings(seeds=[0]), results="whole"))
     assert epochs("slow", settings(seeds=[0]), last=4) == own[:4]
     assert epochs("slow", settings(seeds=[0])) == 4 * own, "nothing is kept of what takes no time"
-    monkeypatch.setattr(cells, "KEEP", 0.0)
+    monkeypatch.setattr(making, "KEEP", 0.0)
     assert epochs("torn", settings(seeds=[0]), last=4) == own[:4]
     torn = tmp_path / "torn" / whole.parents[1].name / "cells" / "tiny"
     assert [path.name for path in torn.iterdir() if path.is_dir()] == ["ann-0.partial"]
@@ -279,8 +280,8 @@ def test_cells_that_learn_the_same_are_made_by_one_training(settings, run, pairs
 
 def test_cells_whose_settings_are_chosen_by_fold_are_made_one_by_one(settings, run, pairs, monkeypatch):
     made = []
-    honest = cells.run
-    monkeypatch.setattr(cells, "run", lambda bench, mine, kept: made.append(len(mine)) or honest(bench, mine, kept))
+    honest = making.run
+    monkeypatch.setattr(making, "run", lambda bench, mine, kept: made.append(len(mine)) or honest(bench, mine, kept))
     run(settings(protocol=pairs, seeds=[0], choose={"grid": {"training.weight_decay": [0.0]}, "validation": "dev"}))
     assert made == [1, 1, 1]
 
@@ -463,10 +464,11 @@ def test_a_killed_process_costs_its_own_cell_at_most(settings, run, tmp_path):
 COMMAND = """
     import os, sys, time
     from pathlib import Path
-    from affetto import cells, cli, evaluation
+    from affetto import cli, evaluation
+    from affetto.cells import making
 
     made, ready = Path(sys.argv.pop(1)), Path(sys.argv.pop(1))
-    honest = cells.run
+    honest = making.run
 
     def slow(bench, mine, partial):
         time.sleep(0.3)
@@ -474,7 +476,7 @@ COMMAND = """
             file.writelines(f"{os.getpid()} {cell.fold.name}-{cell.seed}\\n" for cell in mine)
         return honest(bench, mine, partial)
 
-    cells.run = slow
+    making.run = slow
     (ready / str(os.getpid())).touch()
     while len(list(ready.iterdir())) < 2:
         time.sleep(0.05)
