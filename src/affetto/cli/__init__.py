@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from affetto import __version__
-from affetto.cli import across, catalogue, elsewhere, groups, listen, live, numbers, timeline, train
+from affetto.cli import across, catalogue, elsewhere, groups, listen, live, numbers, score, timeline, train, words
 from affetto.cli.console import err
 from affetto.errors import AffettoError
 
@@ -19,7 +19,18 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for commands in (listen.app, timeline.app, live.app, train.app, across.app, groups.app, numbers.app, elsewhere.app):
+for commands in (
+    listen.app,
+    words.app,
+    score.app,
+    timeline.app,
+    live.app,
+    train.app,
+    across.app,
+    groups.app,
+    numbers.app,
+    elsewhere.app,
+):
     app.add_typer(commands)
 app.add_typer(catalogue.corpora_app, name="corpora")
 app.add_typer(catalogue.models_app, name="models")

@@ -13,6 +13,7 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
+from affetto.cli.answers import trust
 from affetto.cli.console import (
     AsrOption,
     DeviceOption,
@@ -28,7 +29,7 @@ from affetto.cli.console import (
     progress_bars,
     recognizer_of,
 )
-from affetto.cli.listen import sources_of, trust
+from affetto.cli.sources import sources_of
 from affetto.errors import AudioError, ConfigError
 
 if TYPE_CHECKING:
