@@ -1,0 +1,72 @@
+"""The trainings that predictions came from."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from affetto.scores import JSON, Scoring
+from affetto.verification.comparer import Comparer
+from affetto.verification.folder import PROTOCOL, beside, objects
+
+
+def check_cells(
+    folder: Path,
+    definition: JSON,
+    results: JSON,
+    scoring: Scoring,
+    table: pd.DataFrame | None,
+    comparer: Comparer,
+) -> None:
+    """The trainings that the predictions came from."""
+    if not folder.is_dir():
+        comparer.fault("cells", f"there is no cells/{folder.name}: its trainings are not there")
+        return
+    hashes = {fold.get("fold"): fold.get("sha256") for fold in objects(definition.get("folds"))}
+    finished: list[JSON] = []
+    for fold in results["folds"]:
+        name = f"{fold['fold']}-{fold['seed']}"
+        cell = beside(folder / f"{name}.json", "cells", comparer)
+        if not cell:
+            continue
+        finished.append(cell)
+        where = f"cells.{name}"
+        origin = {
+            "fingerprint": results["fingerprint"],
+            "manifest_sha256": definition.get("manifest_sha256"),
+            "fold_sha256": hashes.get(fold["fold"]),
+            "words_sha256": (results.get("words") or {}).get("sha256"),
+        }
+        for key, expected in origin.items():
+            comparer.same(cell.get(key), expected, f"{where}.{key}", f"the results and {PROTOCOL} say")
+        for key in ("fold", "seed", "n", "n_train", "dev", "chosen", "best_epoch", "epochs"):
+            comparer.same(fold.get(key), cell.get(key), f"{where}.{key}", "the cell says")
+        if table is not None:
+            part = table[(table["fold"] == fold["fold"]) & (table["seed"] == fold["seed"])]
+            _answers(part, scoring, cell, where, comparer)
+    if len(finished) == len(results["folds"]):
+        for key in ("commit", "machine"):
+            origins = sorted({str(cell[key]) for cell in finished if cell.get(key)})
+            comparer.same(results.get(key), "; ".join(origins) or None, key, "its cells say")
+        seconds = [cell["seconds"] for cell in finished if isinstance(cell.get("seconds"), int | float)]
+        if len(seconds) == len(finished):
+            comparer.same(results.get("seconds"), round(sum(seconds), 1), "seconds", "its cells say")
+        else:
+            comparer.fault("seconds", "not every cell has its own")
+
+
+def _answers(part: pd.DataFrame, scoring: Scoring, cell: JSON, where: str, comparer: Comparer) -> None:
+    """What a cell answered to each clip against the predictions of its fold and seed."""
+    rows = objects(cell.get("predictions"))
+    try:
+        answers = [scoring.flat(row) for row in rows]
+    except (KeyError, TypeError, ValueError):
+        comparer.fault(where, "its predictions lack truth or answer")
+        return
+    words = {"file", "start", "end", "truth", "prediction"}
+    named = [name for name in part if name in words]
+    found = [tuple({**row, **answer}.get(name) for name in named) for row, answer in zip(rows, answers, strict=True)]
+    stored = list(zip(*(part[name].astype(object).where(part[name].notna(), None) for name in named), strict=True))
+    comparer.true(stored == found, where, "its predictions are not those of the table")
+    if len(rows) == len(part):
+        for name in (name for name in scoring.columns if name not in words):
+            comparer.same(part[name].tolist(), [answer[name] for answer in answers], f"{where}.{name}", "the cell says")
