@@ -64,6 +64,23 @@ def test_a_clip_that_one_side_is_dropped_of_is_answered_as_one_that_lacks_it(sta
 
 
 @torch.inference_mode()
+def test_how_long_a_recording_is_belongs_to_the_voice_that_is_dropped(monkeypatch):
+    """In training, too, where units are dropped: a maximum over more moments would be larger."""
+    model, streams = create(modality_dropout={"words": 0.3, "voice": 0.3}, dropout=0.5)
+    words = streams["words"].values[:1].expand(2000, -1, -1)
+    clips = {"speech": pad([torch.zeros(n, 32) for n in (1, 60)] * 1000), "words": pad(list(words))}
+    silent, spoken = torch.zeros(2000, dtype=torch.bool), torch.ones(2000, dtype=torch.bool)
+    monkeypatch.setattr(model.modality_dropout, "forward", lambda _streams: (silent, spoken))
+    logits = model.train()(clips)
+    short, long = logits[::2], logits[1::2]
+    error = (short.var(dim=0) / 500).sqrt()
+    assert ((short.mean(dim=0) - long.mean(dim=0)).abs() < 5 * error).all()
+    monkeypatch.setattr(model.modality_dropout, "forward", lambda _streams: (spoken, spoken))
+    logits = model(clips)
+    assert ((logits[::2].mean(dim=0) - logits[1::2].mean(dim=0)).abs() > 10 * error).any()
+
+
+@torch.inference_mode()
 @pytest.mark.parametrize("stages", [1, 2])
 def test_with_one_stage_words_and_voice_meet_in_the_last_layer_alone(stages):
     """What other words change does then not depend on the voice."""

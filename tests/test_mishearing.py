@@ -150,6 +150,10 @@ def test_the_sweeps_command_writes_scores_and_a_figure(rated, tiny_bert, tmp_pat
     table[["file", "transcript", "valence", "speaker"]].to_csv(tmp_path / "rated.csv", index=False)
     command = ["affetto", "misheard", str(tmp_path / "reader"), "--corpus", str(tmp_path / "rated.csv")]
     command += ["--rate", "0", "--rate", "0.5", "--out", str(tmp_path / "misheard.csv")]
+    monkeypatch.setattr("sys.argv", [*command[:-1], str(tmp_path / "misheard.png")])
+    with pytest.raises(SystemExit, match="^1$"):
+        main()
+    assert "is the name of a figure" in capsys.readouterr().err
     monkeypatch.setattr("sys.argv", command)
     with pytest.raises(SystemExit, match="^0$"):
         main()

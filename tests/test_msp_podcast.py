@@ -134,6 +134,8 @@ def test_msp_podcast_leaves_out_turns_whose_labels_are_kept_and_reports_files_th
         ("MSP-PODCAST_0000_0001.wav,A", "MSP-PODCAST_0000_0001.wav,Q", "row 3 is 'MSP-PODCAST_0000_0001.wav', 'Q'"),
         ("MSP-PODCAST_0000_0001.wav,A", "holiday.wav,A", "row 3 is 'holiday.wav', 'A'; expected e.g. 'MSP"),
         (",3.04,", ",high,", "row 3, EmoAct is 'high'; expected a number such as 3.6"),
+        (",3.04,", ",nan,", "row 3, EmoAct is 'nan'; expected a number such as 3.6"),
+        ("PODCAST_0000_0001", "PODCAST_0000_0000", "row 3 is 'MSP-PODCAST_0000_0000.wav' again; row 2 is already"),
         ("EmoDom", "EmoDim", "has no column EmoDom; found FileName, EmoClass, EmoAct, EmoVal, EmoDim, "),
     ],
 )

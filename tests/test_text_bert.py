@@ -102,10 +102,11 @@ def test_the_largest_vocabularies_survive_as_float32():
     assert torch.equal(ids.float().long(), ids)
 
 
-def test_a_list_of_word_pieces_does_for_a_tokenizer(text, tmp_path):
+@pytest.mark.parametrize("settings", ['{"do_lower_case": true}', "{}"])
+def test_a_list_of_word_pieces_does_for_a_tokenizer(settings, text, tmp_path):
     pieces = AutoTokenizer.from_pretrained(text.weights).get_vocab()
     (tmp_path / "vocab.txt").write_text("\n".join(sorted(pieces, key=pieces.__getitem__)) + "\n")
-    (tmp_path / "tokenizer_config.json").write_text('{"do_lower_case": true}')
+    (tmp_path / "tokenizer_config.json").write_text(settings)
     tokens, known = Tokens(text), Tokens(text)
     load_tokenizer(tokens, str(tmp_path))
     load_tokenizer(known, text.weights)

@@ -68,6 +68,10 @@ class Padded:
         """Mean over each sequence's own length; (B, ...)."""
         return self.zeroed().values.sum(dim=1) / expand(self.lengths, self.values[:, 0])
 
+    def max_and_mean(self) -> Tensor:
+        """Maximum plus mean over each sequence's own length, as CNN14 pools; (B, D) of (B, T, D)."""
+        return self.values.masked_fill(~self.mask[:, :, None], -torch.inf).amax(dim=1) + self.mean()
+
     def unbind(self) -> list[Tensor]:
         """The sequences at their own lengths, each (T_i, ...)."""
         return [row[: int(n)] for row, n in zip(self.values, self.lengths, strict=True)]

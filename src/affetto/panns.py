@@ -1,13 +1,17 @@
 """PANNs' published weights of CNN14, made into a folder from which networks begin (`encoder.weights`).
 
 Kong et al. published them as files of PyTorch at https://zenodo.org/record/3987831; the one for 16 kHz, which the
-front end `panns16k` goes with, is `Cnn14_16k_mAP=0.438.pth`. Of such a file only tensors are read, no code is run.
+front end `panns16k` goes with, is `Cnn14_16k_mAP=0.438.pth`. Beside the network they hold the state of the sampler that
+fed it, in arrays of NumPy. Only tensors and these are read, and no code is run that a file might bring.
 """
 
 import hashlib
+import re
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy._core import multiarray
 from torch import Tensor
 
 from affetto import __version__
@@ -20,6 +24,15 @@ from affetto.frontend import LogMel
 from affetto.models.cnn14 import Cnn14ModelSettings
 
 SOURCE = "https://zenodo.org/record/3987831"
+ARRAYS = [
+    # NumPy 1 wrote the first two by names that NumPy 2 keeps for reading only, and writes otherwise.
+    *((getattr(multiarray, name), f"numpy.core.multiarray.{name}") for name in ("_reconstruct", "scalar")),
+    *(getattr(multiarray, name) for name in ("_reconstruct", "scalar")),
+    np.ndarray,
+    np.dtype,
+    *(type(np.dtype(kind)) for kind in ("bool", "int32", "int64", "float32", "float64")),
+]
+"""What arrays of numbers are made of, which PyTorch's safe reader refuses unless told."""
 
 
 def import_weights(file: Path, folder: Path) -> None:
@@ -63,11 +76,14 @@ def import_weights(file: Path, folder: Path) -> None:
 def _read(file: Path) -> dict[str, Tensor]:
     """The state of the network in a file."""
     try:
-        content = torch.load(file, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(ARRAYS):
+            content = torch.load(file, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise CheckpointError(f"{file}: there is no such file; PANNs' are at {SOURCE}") from error
     except Exception as error:  # of bytes that are no such file, PyTorch's reader makes errors of every kind
-        raise CheckpointError(f"{file}: is damaged, or no file of PyTorch that holds tensors alone") from error
+        refused = re.search(r"GLOBAL ([\w.]+)", str(error))
+        held = f"holds {refused[1]}, which could run code" if refused else "is damaged, or no file of PyTorch"
+        raise CheckpointError(f"{file}: {held}; expected tensors and arrays alone") from error
     state = content.get("model") if isinstance(content, dict) else None
     if not isinstance(state, dict) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
         raise CheckpointError(f"{file}: holds no network under 'model', as PANNs' files do")

@@ -126,6 +126,8 @@ def misheard(
     from affetto.recognizer import Recognizer
     from affetto.report import misheard_figure
 
+    if out_file.suffix.lower() == ".png":
+        raise ConfigError(f"--out {out_file}: is the name of a figure, which lies beside the scores; expected .csv")
     data = with_transcripts(corpora.find(corpus, kind), transcripts)
     rows = protocol.tested(data, clips)
     data = data.select(pd.Series(range(len(data))).isin(rows))

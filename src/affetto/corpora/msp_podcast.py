@@ -21,6 +21,7 @@ beside it do.
 This reader was written from published descriptions of the layout and tested on a toy copy of it, never on the corpus.
 """
 
+import math
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -123,6 +124,7 @@ def _read(root: Path, info: CorpusInfo, emotions: dict[str, str | None]) -> Corp
     split_of = _listed(_first(root, "Partitions.txt", "Partition.txt"))
     speaker_of = _listed(_first(root, "Speaker_ids.txt"))
     rows: dict[str, dict[str, str | float | None]] = {}
+    seen: dict[str, int] = {}
     for number, line in lines:
         name, code = line["FileName"], line["EmoClass"]
         where = f"msp_podcast: {labels}, row {number}"
@@ -134,6 +136,9 @@ def _read(root: Path, info: CorpusInfo, emotions: dict[str, str | None]) -> Corp
             )
         if code not in emotions:
             continue
+        if name in seen:
+            raise CorpusError(f"{where} is '{name}' again; row {seen[name]} is already")
+        seen[name] = number
         speaker = _known(line.get("SpkrID"), speaker_of.get(name))
         rows[f"{audio}/{name}"] = {
             "emotion": emotions[code],
@@ -184,9 +189,12 @@ def _known(*cells: str | None) -> str | None:
 def _rating(text: str, where: str) -> float:
     """A mean of ratings."""
     try:
-        return float(text)
-    except ValueError as error:
-        raise CorpusError(f"{where} is '{text}'; expected a number such as 3.6") from error
+        rating = float(text)
+    except ValueError:
+        rating = math.nan
+    if not math.isfinite(rating):
+        raise CorpusError(f"{where} is '{text}'; expected a number such as 3.6")
+    return rating
 
 
 def _transcript(path: Path) -> str | None:

@@ -114,7 +114,7 @@ class Cnn14(nn.Module):
                 maps, lengths = F.avg_pool2d(maps, 2), lengths // 2
             maps = self.dropout(maps)
         steps = Padded(maps.float().mean(dim=3).transpose(1, 2), lengths)  # (B, T / 32, C)
-        pooled = steps.values.masked_fill(~steps.mask[:, :, None], -torch.inf).amax(dim=1) + steps.mean()
+        pooled = steps.max_and_mean()
         with torch.autocast(pooled.device.type, enabled=False):
             embedding: Tensor = self.dense_dropout(F.relu(self.fc1(self.dense_dropout(pooled))))
         return embedding

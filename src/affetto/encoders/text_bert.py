@@ -235,7 +235,8 @@ def load_tokenizer(tokens: Tokens, source: str) -> None:
         file = fetch(folder, "tokenizer.json").read_bytes()
     except CheckpointError:  # older ones have a list of word pieces alone
         vocabulary = str(fetch(folder, "vocab.txt"))
-        lowercase = json.loads(fetch(folder, "tokenizer_config.json").read_text(encoding="utf-8"))["do_lower_case"]
+        settings = json.loads(fetch(folder, "tokenizer_config.json").read_text(encoding="utf-8"))
+        lowercase = settings.get("do_lower_case", True)  # as transformers has it
         file = BertWordPieceTokenizer(vocabulary, lowercase=lowercase).to_str().encode()
     tokens.read(file)
 

@@ -114,10 +114,12 @@ class ConditionedWhisper(SpeechModel):
             states = states.with_values(self.standardize(states.values))
         else:
             states, voiced = self._unheard(streams["words"])
+        if voiced is not None:  # how long a recording is belongs to the voice
+            states = Padded(states.values, torch.where(voiced, states.lengths, 1))
         # In float32 whatever the autocast: a maximum keeps the rounding of one moment, and these layers cost little.
         with torch.autocast(states.values.device.type, enabled=False):
             shifts = self._shifts(streams["words"].values[:, 0], worded) if "words" in streams else []
-            logits: Tensor = self.classifier(_max_and_mean(self._condition(states, shifts, voiced)))
+            logits: Tensor = self.classifier(self._condition(states, shifts, voiced).max_and_mean())
         return logits
 
     def _condition(self, states: Padded, shifts: list[Tensor], voiced: Tensor | None) -> Padded:
@@ -145,8 +147,3 @@ class ConditionedWhisper(SpeechModel):
         values = words.values.new_zeros(len(words), 1, self.settings.encoder.width * len(self.settings.encoder.outputs))
         ones = torch.ones_like(words.lengths)
         return Padded(values, ones), torch.zeros_like(ones, dtype=torch.bool)
-
-
-def _max_and_mean(steps: Padded) -> Tensor:
-    """Maximum plus mean over each clip's own steps (B, T, D), as CNN14 pools them, (B, D)."""
-    return steps.values.masked_fill(~steps.mask[:, :, None], -torch.inf).amax(dim=1) + steps.mean()
