@@ -1,18 +1,21 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import textwrap
 from contextlib import suppress
 from functools import partial
+from hashlib import sha256
 from multiprocessing import active_children
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
+from safetensors.torch import load_file, save_file
 
 from affetto import corpora, evaluation, experiment, training, verification
 from affetto.bench import Bench
@@ -337,6 +340,22 @@ def test_cells_of_other_transcripts_are_not_taken_for_ones_own(reading, run, spo
     assert run(tried, corpus=corpus) == path
 
 
+def test_cells_that_began_from_other_weights_are_not_taken_for_ones_own(reading, run, spoken, tmp_path):
+    folder = tmp_path / "bert"
+    shutil.copytree(reading.model.encoder.weights, folder)
+    tried = reading.with_settings({"training.epochs": 1, "model.encoder.weights": str(folder)})
+    corpus, weights = corpora.read("table", spoken), folder / "model.safetensors"
+    path = run(tried, corpus=corpus)
+    assert json.loads(path.read_text())["weights_sha256"] == {str(folder): sha256(weights.read_bytes()).hexdigest()}
+    assert verification.verify(path).faults == ()
+    tensors = load_file(weights)
+    save_file({name: tensor + 0.1 for name, tensor in tensors.items()}, weights)
+    with pytest.raises(ConfigError, match=f"began from other weights than lie in {folder} now; give their folder"):
+        run(tried, corpus=corpus)
+    shutil.rmtree(folder)
+    assert run(tried, corpus=corpus) == path, "the weights need not be kept"
+
+
 def test_who_hears_no_words_says_nothing_of_them(settings, run, spoken):
     results = json.loads(run(settings(seeds=[0]), corpus=corpora.read("table", spoken)).read_text())
     assert "words" not in results
@@ -386,6 +405,8 @@ def test_an_average_is_the_mean_of_its_rows_cells_and_trains_nothing(table, run,
         assert answer == ("anger", "happiness", "sadness")[mean.index(max(mean))]
     results = json.loads(first.with_stem("both").read_text())
     assert results["words"]["empty"] == 3
+    begun = [each["encoder"]["weights"] for each in results["config"]["model"]["of"]]
+    assert set(results["weights_sha256"]) == set(begun)
     assert results["config"]["model"]["of"][1]["name"] == "bert"
     verified = verification.verify(first.with_stem("both"), corpora.read("table", spoken))
     assert (verified.faults, verified.numbers > 0) == ((), True)

@@ -82,7 +82,7 @@ MAY_IMPORT = {
     "dataset": BOTTOM | {"cache", "corpora", "models", "tasks"},
     "optimizers": set(),
     "training": BOTTOM | {"augment", "dataset", "frontend", "models", "optimizers", "tasks"},
-    "experiment": BOTTOM | {"distortions", "models", "tasks", "training"},
+    "experiment": BOTTOM | {"distortions", "models", "pretrained", "tasks", "training"},
     "bench": BOTTOM | {"cache", "corpora", "dataset", "distortions", "experiment", "models", "tasks", "training"},
     "cells": BOTTOM | {"bench", "cache", "corpora", "dataset", "experiment", "protocol", "provenance", "scores"},
     "evaluation": BOTTOM

@@ -163,6 +163,7 @@ def test_numbers_of_training_clips_that_are_not_the_protocols_are_found(copy):
         (lambda c: c.update(manifest_sha256="0"), ".manifest_sha256: the file says '0'"),
         (lambda c: c.update(fold_sha256="0"), ".fold_sha256: the file says '0'"),
         (lambda c: c.update(words_sha256="0"), ".words_sha256: the file says '0'"),
+        (lambda c: c.update(weights_sha256={"bert": "0"}), ".weights_sha256: the file says {'bert': '0'}"),
         (lambda c: c.update(fold="08"), ".fold: the file says '03', the cell says '08'"),
         (lambda c: c.pop("seconds"), "seconds: not every cell has its own"),
     ],

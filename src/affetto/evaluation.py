@@ -103,6 +103,7 @@ def _write_results(cells: Sequence[Cell], work: Work) -> Path:
         "labels": list(task.labels),
         **({"scales": {name: list(scale) for name, scale in task.scales.items()}} if task.scales else {}),
         **({} if cells[0].words_sha256 is None else _words(corpus, cells[0].words_sha256)),
+        **({"weights_sha256": finished[0]["weights_sha256"]} if "weights_sha256" in finished[0] else {}),
         "transductive": protocol.transductive,
         "simulated": corpus.info.simulated or work.corpus.info.simulated,
         "shipped": experiment.shipped,

@@ -14,12 +14,14 @@ list of protocols stands for the same rows under each.
 
 import hashlib
 import json
+from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, SerializeAsAny, field_validator, model_validator
 
-from affetto import models, resources, tasks
+from affetto import models, pretrained, resources, tasks
 from affetto.config import JSON, Settings, load, override, parse, with_value
 from affetto.distortions import DISTORTIONS
 from affetto.errors import ConfigError
@@ -180,6 +182,18 @@ class Experiment(Settings):
         if self.average is not None:
             relevant = {"average": [each.fingerprint for each in self.average]}
         return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()[:16]
+
+    @property
+    def weights_sha256(self) -> dict[str, str]:
+        """Of the weights in each folder that its models begin from, by the folder's name in the settings.
+
+        The name alone does not say which weights they are. Those that ship, are packaged or come from a hub do not
+        stand here, nor folders that are not there.
+        """
+        found = [each.weights_sha256 for each in self.average or ()]
+        files = ((source, Path(source) / "model.safetensors") for source in sorted(set(_sources(self.config["model"]))))
+        own = {source: _sha256(file, file.stat().st_mtime_ns) for source, file in files if file.is_file()}
+        return {source: digest for each in (*found, own) for source, digest in each.items()}
 
     @property
     def refit(self) -> bool:
@@ -343,6 +357,22 @@ def _plain(value: Any) -> Any:
     if isinstance(value, tuple) and value and isinstance(value[0], Settings):
         return [_stated(each) for each in value]
     return _stated(value) if isinstance(value, Settings) else value
+
+
+def _sources(settings: JSON) -> Iterator[str]:
+    """Where a model's parts take their weights from, but for what ships or is packaged."""
+    for key, value in settings.items():
+        if isinstance(value, dict):
+            yield from _sources(value)
+        elif key == "weights" and isinstance(value, str) and value not in ("minilm", *pretrained.names()):
+            yield value
+
+
+@lru_cache
+def _sha256(file: Path, changed: int) -> str:
+    """Of a file, computed once as long as it does not change."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _merged(common: JSON, differs: JSON) -> JSON:

@@ -72,7 +72,8 @@ def train(
     rows = _rows(corpus, experiment)
     manifest = corpus.manifest_sha256()
     words = {"words_sha256": corpus.transcripts_sha256} if experiment.model.hears_words else {}
-    origin = {"manifest_sha256": manifest, "bf16": use_bf16(device, precision), **words}
+    begun = {"weights_sha256": experiment.weights_sha256} if experiment.weights_sha256 else {}
+    origin = {"manifest_sha256": manifest, "bf16": use_bf16(device, precision), **words, **begun}
     claim = {
         folder / "settings.yaml": yaml.safe_dump(experiment.config, sort_keys=False),
         folder / "origin.yaml": yaml.safe_dump(origin),
@@ -98,6 +99,7 @@ def train(
     provenance: JSON = {
         "name": experiment.name,
         "experiment": experiment.config,
+        **begun,
         "chosen": chosen,
         "best_epoch": history.best.epoch,
         "dev": history.best.dev or None,

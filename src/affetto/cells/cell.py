@@ -41,9 +41,10 @@ class Cell:
         return self.protocol.corpus.transcripts_sha256 if self.experiment.model.hears_words else None
 
     @property
-    def read_words(self) -> JSON:
-        """What its file says of the transcripts; nothing where the model hears no words."""
-        return {} if self.words_sha256 is None else {"words_sha256": self.words_sha256}
+    def inputs(self) -> JSON:
+        """What its file says of transcripts and of weights from folders; nothing of those that the model has not."""
+        known = {"words_sha256": self.words_sha256, "weights_sha256": self.experiment.weights_sha256}
+        return {key: value for key, value in known.items() if value}
 
     @property
     def fold_sha256(self) -> str:
@@ -69,8 +70,8 @@ class Cell:
         """See that the file holds this cell.
 
         Raises:
-            ConfigError: if it was made with other settings, from another copy of the corpus, or with other folds or
-            transcripts.
+            ConfigError: if it was made with other settings, from another copy of the corpus, with other folds or
+            transcripts, or from other weights.
         """
         made = self.read()
         for key, now, what in (
@@ -83,6 +84,13 @@ class Cell:
                 raise ConfigError(
                     f"{self.path}: was made {what} {self.experiment.name} has now; "
                     "give the experiment another name, or delete the folder to start anew"
+                )
+        begun = made.get("weights_sha256") or {}
+        for source, digest in self.experiment.weights_sha256.items():
+            if begun.get(source) != digest:
+                raise ConfigError(
+                    f"{self.path}: began from other weights than lie in {source} now; "
+                    "give their folder another name, or delete the cells to start anew"
                 )
         for each in self.further:
             if each.path.exists():

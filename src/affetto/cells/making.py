@@ -85,7 +85,7 @@ def _tested(cell: Cell, bench: Bench, tallies: Tensor, about: JSON) -> JSON:
         "fingerprint": bench.experiment.fingerprint,
         "manifest_sha256": cell.protocol.definition["manifest_sha256"],
         "fold_sha256": cell.fold_sha256,
-        **cell.read_words,
+        **cell.inputs,
         "fold": cell.fold.name,
         "seed": cell.seed,
         "n": len(rows),
@@ -145,10 +145,12 @@ def _fuse(cell: Cell, work: Work) -> JSON:
     tallies = torch.tensor([[[flat[label] for label in task.labels] for flat in each] for each in heard]).mean(dim=0)
     answered = zip(averaged[0]["predictions"], task.answer(tallies), strict=True)
     records = [{**record, **answer} for record, answer in answered]
+    begun = {source: digest for each in averaged for source, digest in each.get("weights_sha256", {}).items()}
     return {
         **averaged[0],
         "fingerprint": cell.experiment.fingerprint,
-        **cell.read_words,
+        **cell.inputs,
+        **({"weights_sha256": begun} if begun else {}),
         "n_train": max(each["n_train"] for each in averaged),
         **dict.fromkeys(("chosen", "best_epoch", "epochs", "dev")),
         "test": scores.plain(scoring.of(pd.DataFrame(map(scoring.flat, records)))),

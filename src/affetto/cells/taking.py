@@ -68,7 +68,7 @@ def _partial(work: Work, cells: Sequence[Cell]) -> Iterator[Path]:
             "fingerprint": cells[0].experiment.fingerprint,
             "manifest_sha256": cells[0].protocol.definition["manifest_sha256"],
             "folds_sha256": [cell.fold_sha256 for cell in cells],
-            **cells[0].read_words,
+            **cells[0].inputs,
             **work.origin,
         }
     )

@@ -34,6 +34,7 @@ def check_cells(
             "fingerprint": results["fingerprint"],
             "manifest_sha256": definition.get("manifest_sha256"),
             "fold_sha256": hashes.get(fold["fold"]),
+            "weights_sha256": results.get("weights_sha256"),
             "words_sha256": (results.get("words") or {}).get("sha256"),
         }
         for key, expected in origin.items():
