@@ -536,8 +536,13 @@ def test_a_model_of_words_is_trained_and_says_what_it_needs(run, reading, spoken
     heard = run("predict", clip, spoken.parent / "ben_anger_1.wav", *model, "--transcripts", words)
     assert (heard.code, len(heard.rows), len(heard.errors)) == (1, 1, 1)
     assert "ben_anger_1.wav: has no transcript" in heard.errors[0]
+    assert f"{words}: lacks 1 of 2 recordings, such as {spoken.parent / 'ben_anger_1.wav'}" in heard.err
     other = run("predict", clip, *model, "--transcripts", spoken)
     assert other.code == 0
+    words.write_text("file,transcript\nann_anger_1.wav,leave me\n", encoding="utf-8")
+    strange = run("predict", clip, *model, "--transcripts", words)
+    told = f"{words}: has none of the recordings; its first line is of ann_anger_1.wav, theirs is {clip}"
+    assert (strange.code, strange.out, strange.errors) == (1, "", [told])
     assert other.rows[0]["confidence"] != heard.rows[0]["confidence"]
 
 
@@ -567,7 +572,7 @@ def test_transcripts_of_a_table_join_any_corpus(here, reading, synthetic, spoken
     assert answer.code == 0
     assert answer.err.splitlines()[:3] == [
         f"note: {words}: lacks 2 of 96 utterances, such as dia_sadness_6.wav",
-        f"note: {words}: 1 lines are of no utterance here, such as x.wav",
+        f"note: {words}: lines of no utterance here: 1, such as of x.wav",
         "note: 5 of 96 utterances have no transcript or an empty one; it is heard as no words",
     ]
     scored = here("evaluate", tmp_path / "none", "--corpus", synthetic, "--transcripts", tmp_path / "gone.csv")
@@ -910,7 +915,8 @@ def test_models_are_listed_and_shown(here):
     assert all(word in cnn.out for word in ("Fusion-ConvBERT", "parameters", "Differs from the paper", '"dropout"'))
     assert "1,817,991 parameters for 7 classes" in cnn.out
     assert "79,681,988 parameters for 4 classes, 79,681,988 of them trained" in here("models", "show", "cnn14").out
-    assert here("models", "show", "cnn41").code == 1
+    strange = here("models", "show", "cnn41")
+    assert (strange.code, "architectures: acrnn, bert, cnn, " in strange.err) == (1, True)
 
 
 def test_the_cache_is_shown_and_cleared(run, tiny, synthetic, tmp_path):
@@ -932,11 +938,13 @@ def test_the_cache_is_shown_and_cleared(run, tiny, synthetic, tmp_path):
 @pytest.mark.parametrize(
     ("without", "words"),
     [
-        ("smell", "--without smell: expected words or sound"),
-        ("sound", "cannot do without sound: it was not trained to"),
+        (["smell"], "--without smell: expected words or sound"),
+        (["sound"], "cannot do without sound: it hears sound alone"),
+        (["words"], "hears no words: there is nothing to do without"),
+        (["sound", "words"], "--without sound --without words: expected one of them, something must be heard"),
     ],
 )
 def test_what_a_model_needs_cannot_be_left_out(here, without, words):
-    answer = here("predict", SAMPLES, "--without", without)
+    answer = here("predict", SAMPLES, *(word for name in without for word in ("--without", name)))
     assert answer.code == 1
     assert words in answer.err

@@ -1,4 +1,5 @@
 import io
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -341,7 +342,7 @@ def test_what_is_there_can_be_left_out(either, reader, tmp_path):
     wordless = Recognizer.from_pretrained(either, device="cpu", precision="fp32", without="words")
     answer = wordless.predict(CLIPS[0], words="how nice")
     assert (distance(answer, both.predict(CLIPS[0])) < 1e-5, answer.notes) == (True, ())
-    with pytest.raises(ConfigError, match="reader cannot do without words: it was not trained to"):
+    with pytest.raises(ConfigError, match="reader cannot do without words: it hears words alone"):
         Recognizer(reader, device="cpu", without="words")
 
 
@@ -413,6 +414,11 @@ def test_a_model_of_ratings_gives_dimensions_and_no_emotion(tiny_experiment, rat
     assert list(table.columns) == list(model.columns) == ["file", "start", "end", "valence", "arousal", "flags"]
     assert table["arousal"].tolist() == pytest.approx([heard.dimensions["arousal"]] * 2, abs=1e-5)
     assert list(model.predict_table([]).columns) == list(model.columns)
+    assert heard.notes == ()
+    with torch.no_grad():
+        model.checkpoint.model.classifier.bias += torch.tensor([0.0, 5.0])
+    [note] = model.predict(clip).notes
+    assert re.fullmatch(r"arousal 1\d\.\d\d is far off the scale of 1 to 5: no answer to go by", note)
 
 
 # Trust

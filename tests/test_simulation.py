@@ -282,6 +282,16 @@ def test_a_folder_that_was_begun_with_another_program_is_refused(small_emobank, 
 
 
 @pytest.mark.usefixtures("espeak")
+def test_a_folder_that_holds_something_else_is_left_alone(small_emobank, tmp_path):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "mine.wav").touch()
+    with pytest.raises(CorpusError, match="mine: holds something else; give a new or an empty folder"):
+        simulation.make("simulated_b", small_emobank, folder)
+    assert [path.name for path in folder.iterdir()] == ["mine.wav"]
+
+
+@pytest.mark.usefixtures("espeak")
 def test_the_voice_is_as_it_was_told_to_be(small_emobank, tmp_path):
     """Loudness by root mean square, speed by length, pitch by autocorrelation: none of them is espeak-ng's own word."""
     base = {"speaker": "x", "transcript": "The letter that she wrote was never sent to anybody.", "voice": "en-gb+m3"}

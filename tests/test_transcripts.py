@@ -64,7 +64,7 @@ def test_what_is_missing_on_either_side_is_told_in_a_line_each(corpus, write):
     _, notes = join(corpus, path)
     assert notes == [
         f"{path}: lacks 1 of 3 utterances, such as calls/monday.wav from 0.6 s",
-        f"{path}: 2 lines are of no utterance here, such as calls/friday.wav",
+        f"{path}: lines of no utterance here: 2, such as of calls/friday.wav",
     ]
 
 

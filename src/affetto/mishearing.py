@@ -7,7 +7,7 @@ how much it leans on its words.
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pandas as pd
@@ -18,6 +18,9 @@ from affetto.errors import AudioError, ConfigError
 from affetto.recognizer import Recognizer
 from affetto.scores import DimensionScores
 from affetto.tasks import Scale
+
+Progress = Callable[[str, int, int], None]
+"""Told of what goes on: what, how many are done, of how many."""
 
 SHARES = {"substitution": 0.6, "deletion": 0.2, "insertion": 0.2}
 """Of the errors. Recognisers mostly take one word for another."""
@@ -71,7 +74,14 @@ def mishear(transcripts: Sequence[str | None], rate: float, *, seed: int = 0) ->
     return with_errors(min((low, max(low - 1, 0)), key=lambda count: abs(wrong(count) - rate)))
 
 
-def sweep(recognizer: Recognizer, corpus: Corpus, rates: Sequence[float], *, seed: int = 0) -> pd.DataFrame:
+def sweep(
+    recognizer: Recognizer,
+    corpus: Corpus,
+    rates: Sequence[float],
+    *,
+    seed: int = 0,
+    progress: Progress = lambda what, done, total: None,
+) -> pd.DataFrame:
     """How well a model of dimensions rates a corpus, the more of its words are misheard.
 
     The model is as it was trained; what it is given to read changes, what it hears does not. Its answers are put on the
@@ -82,6 +92,7 @@ def sweep(recognizer: Recognizer, corpus: Corpus, rates: Sequence[float], *, see
         corpus: rated, with transcripts.
         rates: word error rates, from 0 on.
         seed: of the errors.
+        progress: told of each clip.
 
     Returns:
         A row a rate: `model`, `rate`, `wer` (the rate that was reached), `n` (clips), and all scores of ratings.
@@ -96,14 +107,16 @@ def sweep(recognizer: Recognizer, corpus: Corpus, rates: Sequence[float], *, see
         raise ConfigError(f"{name}: expected a model that hears words and gives ratings")
     corpus.check_transcripts()
     corpus = corpus.select(task.known(corpus.table))
-    gold, rows = [text or "" for text in corpus.transcripts], []
+    gold = [text or "" for text in corpus.transcripts]
+    rows: list[dict[str, object]] = []
     for rate in rates:
         heard = mishear(corpus.transcripts, rate, seed=seed)
         spoilt = replace(corpus, table=corpus.table.assign(transcript=pd.Series(heard, corpus.table.index, object)))
-        answers = []
+        answers: list[dict[str, float]] = []
         for answer, truth in zip(recognizer.predict_corpus(spoilt), task.truth(corpus.table), strict=True):
             if isinstance(answer, AudioError):
                 raise answer
+            progress("clips", len(rows) * len(corpus) + len(answers), len(rates) * len(corpus))
             answers.append({**_on_scales_of(corpus, answer.dimensions, task.scales), **truth})
         wer, _ = word_error_rate(gold, [text or "" for text in heard])
         scores = DimensionScores(task.labels).of(pd.DataFrame(answers))

@@ -7,6 +7,7 @@ fed it, in arrays of NumPy. Only tensors and these are read, and no code is run 
 
 import hashlib
 import re
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -76,7 +77,7 @@ def import_weights(file: Path, folder: Path) -> None:
 def _read(file: Path) -> dict[str, Tensor]:
     """The state of the network in a file."""
     try:
-        with torch.serialization.safe_globals(ARRAYS):
+        with torch.serialization.safe_globals(ARRAYS), warnings.catch_warnings(action="ignore"):
             content = torch.load(file, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise CheckpointError(f"{file}: there is no such file; PANNs' are at {SOURCE}") from error

@@ -181,6 +181,8 @@ def _begin(folder: Path, card: dict[str, Any]) -> None:
                 f"{', '.join(f'{key} {card[key]}' for key in other)}; take another folder"
             )
         return
+    if folder.exists() and any(folder.iterdir()):
+        raise CorpusError(f"{folder}: holds something else; give a new or an empty folder")
     folder.mkdir(parents=True, exist_ok=True)
     write_whole(path, json_bytes(card))
 

@@ -49,7 +49,7 @@ class Writer:
         if self.kind == "json":
             nested = [self._nested(each) for each in self.heard]
             self.stream.write(json.dumps(nested, indent=1, ensure_ascii=False) + "\n")
-        elif self.kind == "table":
+        elif self.kind == "table" and self.heard:
             self._table()
         self.stream.flush()
 

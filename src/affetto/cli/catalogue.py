@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from affetto.cli.console import CacheOption, err, out, progress_bars
-from affetto.errors import CorpusError
+from affetto.errors import CheckpointError, CorpusError
 
 corpora_app = typer.Typer(help="Corpora that can be read.", no_args_is_help=True)
 models_app = typer.Typer(help="Models: those that ship, and the architectures.", no_args_is_help=True)
@@ -194,7 +194,11 @@ def models_show(
     from affetto import checkpoint
     from affetto.recognizer import locate
 
-    out.print(Markdown(checkpoint.card(locate(name))))
+    try:
+        folder = locate(name)
+    except CheckpointError as error:
+        raise CheckpointError(f"{error}; architectures: {', '.join(models.names())}") from error
+    out.print(Markdown(checkpoint.card(folder)))
 
 
 @models_app.command("import-panns")

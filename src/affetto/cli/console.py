@@ -43,7 +43,7 @@ AsrOption = Annotated[
     typer.Option("--asr", help="Whisper model that writes down what is said; a name or a folder.", show_default=False),
 ]
 WithoutOption = Annotated[
-    str | None,
+    list[str] | None,
     typer.Option(
         "--without", help="words or sound: what a model that can do without does not hear.", show_default=False
     ),
@@ -186,15 +186,19 @@ def note_silence(corpus: "Corpus") -> None:
         note(f"{silent} of {len(corpus)} utterances have no transcript or an empty one; it is heard as no words")
 
 
-def sense_of(name: str | None) -> Any:
+def sense_of(names: list[str] | None) -> Any:
     """What is not to be heard, as a user named it.
 
     Raises:
-        ConfigError: if it is neither words nor sound.
+        ConfigError: if it is neither words nor sound, or both.
     """
-    if name not in (None, "words", "sound"):
-        raise ConfigError(f"--without {name}: expected words or sound")
-    return name
+    if not names:
+        return None
+    if strange := set(names) - {"words", "sound"}:
+        raise ConfigError(f"--without {min(strange)}: expected words or sound")
+    if len(names) > 1:
+        raise ConfigError(f"--without {' --without '.join(names)}: expected one of them, something must be heard")
+    return names[0]
 
 
 def transcriber(model: str | None, language: str | None) -> "Transcriber | None":
@@ -207,7 +211,7 @@ def transcriber(model: str | None, language: str | None) -> "Transcriber | None"
 
 
 def recognizer_of(
-    model: str | None, device: str, precision: str, *, asr: str | None, language: str | None, without: str | None
+    model: str | None, device: str, precision: str, *, asr: str | None, language: str | None, without: list[str] | None
 ) -> "Recognizer":
     """The recogniser that the options of a command ask for."""
     from affetto.recognizer import Recognizer

@@ -24,7 +24,7 @@ from affetto.cli.console import (
     shares_table,
 )
 from affetto.cli.sources import listed, sources_of
-from affetto.errors import AudioError, ConfigError
+from affetto.errors import AudioError, ConfigError, CorpusError
 
 if TYPE_CHECKING:
     from affetto.baseline import Baseline
@@ -114,7 +114,7 @@ def predict(
         complain(fault)
     if sources:
         recognizer = recognizer_of(model, device, precision, asr=asr, language=language, without=without)
-        said = _words(sources, transcripts)
+        said = _words(sources, transcripts, alone=asr is None)
         known = _baselines(recognizer, sources, speakers, baseline, save_baseline)
         with output(out_file) as stream, progress_bars() as progress:
             writer = Writer(kind, recognizer, stream)
@@ -132,14 +132,25 @@ def predict(
         raise typer.Exit(1)
 
 
-def _words(sources: list[str], path: Path | None) -> list[str | None] | None:
-    """What a table says is said in each source; None without a table."""
+def _words(sources: list[str], path: Path | None, *, alone: bool) -> list[str | None] | None:
+    """What a table says is said in each source; None without a table.
+
+    Raises:
+        CorpusError: if it says nothing of any, and nobody else does: names are compared as they are written.
+    """
     if path is None:
         return None
     from affetto.corpora import transcripts
 
     table = transcripts.read(path)
-    return [table.find(source) for source in sources]
+    words = [table.find(source) for source in sources]
+    lacking = [source for source, said in zip(sources, words, strict=True) if said is None]
+    if alone and len(lacking) == len(sources):
+        first = next((place[0] for place in table.lines), "nothing")
+        raise CorpusError(f"{path}: has none of the recordings; its first line is of {first}, theirs is {sources[0]}")
+    if lacking:
+        note(f"{path}: lacks {len(lacking)} of {len(sources)} recordings, such as {lacking[0]}")
+    return words
 
 
 def _baselines(

@@ -262,7 +262,8 @@ def _tell(found: "Timeline") -> None:
     reasons = Counter(each.reason for each in found.utterances if each.reason is not None)
     for reason, count in reasons.items():
         seconds = sum(each.seconds for each in found.utterances if each.reason == reason)
-        note(f"{found.file}: not judged in {count} places, {seconds:.1f} s: {reason}")
+        places = "place" if count == 1 else "places"
+        note(f"{found.file}: not judged in {count} {places}, {seconds:.1f} s: {reason}")
     for remark in dict.fromkeys(text for each in found.judged if each.prediction for text in each.prediction.notes):
         note(f"{found.file}: {remark}")
 

@@ -133,10 +133,12 @@ def misheard(
     data = data.select(pd.Series(range(len(data))).isin(rows))
     files = set(data.table.index.get_level_values("file"))
     swept = []
+    rates = rate or [n / 10 for n in range(7)]
     for model in models:
         recognizer = Recognizer.from_pretrained(model, device=device, precision=precision_of(precision))
         warn_of_training(recognizer, data, files)
-        swept.append(sweep(recognizer, data, rate or [n / 10 for n in range(7)], seed=seed))
+        with progress_bars() as progress:
+            swept.append(sweep(recognizer, data, rates, seed=seed, progress=progress))
     found = pd.concat(swept)
     labels = [name.removeprefix("ccc_") for name in map(str, found) if name.startswith("ccc_")]
     table = Table("model", "word errors in %", *(f"{name}, CCC" for name in labels), title=data.info.title)

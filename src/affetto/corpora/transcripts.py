@@ -161,7 +161,7 @@ def join(corpus: Corpus, transcripts: Transcripts) -> tuple[Corpus, list[str]]:
         where = f"{file} from {start:g} s" if start else file
         notes.append(f"{transcripts.path}: lacks {len(missing)} of {len(corpus)} utterances, such as {where}")
     if strange := [place for place in transcripts.lines if place not in used]:
-        notes.append(f"{transcripts.path}: {len(strange)} lines are of no utterance here, such as {strange[0][0]}")
+        notes.append(f"{transcripts.path}: lines of no utterance here: {len(strange)}, such as of {strange[0][0]}")
     words = [None if place is None else transcripts.lines[place] for place in places]
     return replace(corpus, table=corpus.table.assign(transcript=pd.Series(words, corpus.table.index, object))), notes
 

@@ -68,9 +68,12 @@ class Recognizer:
         without: Sense | None = None,
     ) -> None:
         if without is not None and without not in model.model.optional:
-            raise ConfigError(
-                f"{model.name} cannot do without {without}: it was not trained to (see the setting modality_dropout)"
-            )
+            why = "it was not trained to (see the setting modality_dropout)"
+            if without not in model.model.senses:
+                raise ConfigError(f"{model.name} hears no {without}: there is nothing to do without")
+            if len(model.model.senses) == 1:
+                why = f"it hears {without} alone"
+            raise ConfigError(f"{model.name} cannot do without {without}: {why}")
         self.checkpoint = model
         self.senses = model.model.senses - {without}
         self.optional = model.model.optional if without is None else frozenset()
@@ -360,7 +363,8 @@ class Recognizer:
         told = Prediction(clip.name, clip.start, clip.start + clip.seconds, notes=clip.notes, flags=flags)
         calibration = self.checkpoint.calibration
         if self.checkpoint.task.gives == "dimensions":
-            return replace(told, dimensions=dict(zip(self.labels, answers, strict=True)))
+            ratings = dict(zip(self.labels, answers, strict=True))
+            return replace(told, dimensions=ratings, notes=(*told.notes, *self._off_scale(ratings)))
         if calibration is None:
             return replace(told, probabilities=dict(zip(self.labels, answers, strict=True)))
         probabilities = calibration.apply(answers).tolist()
@@ -372,6 +376,13 @@ class Recognizer:
             label_set=calibration.label_set(probabilities, self.labels),
             reliable=not flags and max(probabilities) >= calibration.threshold,
         )
+
+    def _off_scale(self, ratings: dict[str, float]) -> Iterator[str]:
+        """Ratings further from their scale's middle than its ends are twice over, in words: no rater gives such."""
+        for name, rating in ratings.items():
+            low, high = self.checkpoint.task.scales[name]
+            if abs(rating - (low + high) / 2) > high - low:
+                yield f"{name} {rating:.2f} is far off the scale of {low:g} to {high:g}: no answer to go by"
 
     def _batches(self, clips: Sequence[Heard]) -> Iterator[list[int]]:
         """Clips of which the same is there, and that are similar in length; indices into `clips`."""
