@@ -59,6 +59,7 @@ COMMANDS = [
     ["corpora", "check"],
     ["corpora", "fetch"],
     ["corpora", "make"],
+    ["corpora", "unspoken"],
     ["corpora", "mishear"],
     ["models"],
     ["models", "list"],

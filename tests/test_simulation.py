@@ -12,7 +12,7 @@ import soundfile
 from sklearn.linear_model import LinearRegression
 from sklearn.metrics import balanced_accuracy_score
 
-from affetto import corpora, protocol, simulation
+from affetto import cli, corpora, protocol, simulation
 from affetto.corpora import simulated
 from affetto.errors import ConfigError, CorpusError
 from affetto.labels import DIMENSIONS
@@ -269,6 +269,29 @@ def test_a_corpus_is_made_the_same_at_once_and_after_a_break(small_emobank, tmp_
     kept.write_bytes(b"kept")
     simulation.make("simulated_a", small_emobank, again, jobs=2)
     assert contents(again) == {**whole, kept.relative_to(again).as_posix(): b"kept"}
+
+
+@pytest.mark.usefixtures("espeak")
+def test_what_is_not_spoken_is_told_by_its_text(small_emobank, tmp_path, monkeypatch, capsys):
+    corpus, _ = simulation.make("simulated_b", small_emobank, tmp_path / "b")
+    file = tmp_path / "more.csv"
+    table = pd.read_csv(small_emobank, dtype=str)
+    said = table[table.id == corpus.table.sentence.iloc[0]].assign(id="copied")
+    said.text = ' "' + said.text.str.upper().str.capitalize() + ' "'
+    pd.concat([table, said, said.assign(id="longer", text=said.text + " And more.")]).to_csv(file, index=False)
+    left = tmp_path / "left.csv"
+    command = ["affetto", "corpora", "unspoken", str(file), str(tmp_path / "b"), "--to", str(left)]
+    monkeypatch.setattr("sys.argv", command)
+    with pytest.raises(SystemExit, match="^0$"):
+        cli.main()
+    found = pd.read_csv(left, dtype=str)
+    assert list(found.columns) == list(table.columns)
+    assert set(found.id) == {*table.id, "longer"} - set(corpus.table.sentence)
+    assert f"{len(found)} sentences" in capsys.readouterr().out
+    assert len(corpora.read("emobank", left)) == len(found)
+    with pytest.raises(SystemExit, match="^1$"):
+        cli.main()
+    assert "is there already" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("espeak")

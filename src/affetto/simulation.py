@@ -25,7 +25,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -234,6 +234,24 @@ def spoken(text: str) -> str | None:
     text = " ".join(text.replace('"', "").split())
     fits = WORD_COUNT[0] <= len(text.split()) <= WORD_COUNT[1] and LENGTH[0] <= len(text) <= LENGTH[1]
     return text if fits and _READABLE.fullmatch(text) and not _CAPITALS.search(text) else None
+
+
+def unspoken(emobank: Path, said: Iterable[corpora.Corpus]) -> pd.DataFrame:
+    """EmoBank's own table without what some corpora say: what a reader of words may learn before it is tried on them.
+
+    EmoBank has some sentences more than once: compared are texts, as they are spoken and in lower case, and not ids.
+
+    Args:
+        emobank: its file.
+        said: simulated corpora.
+
+    Raises:
+        CorpusError: if it is not EmoBank.
+    """
+    corpora.read("emobank", emobank)
+    table = pd.read_csv(emobank, dtype=str, keep_default_na=False)
+    known = {text.lower() for corpus in said for text in corpus.transcripts if text is not None}
+    return table[[(spoken(text) or text).lower() not in known for text in table["text"]]]
 
 
 def _chosen(emobank: corpora.Corpus) -> dict[tuple[str, str], list[Sentence]]:

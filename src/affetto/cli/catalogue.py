@@ -115,6 +115,22 @@ def corpora_make(
     out.print(f"{len(corpus)} clips of {len(corpus.speakers)} speakers in {to}", highlight=False, markup=False)
 
 
+@corpora_app.command("unspoken")
+def corpora_unspoken(
+    emobank: Annotated[Path, typer.Argument(help="emobank.csv.")],
+    simulated: Annotated[list[Path], typer.Argument(help="Folders of simulated corpora.")],
+    to: Annotated[Path, typer.Option(help="The table to write; a new file.")],
+) -> None:
+    """Write EmoBank without the sentences that simulated corpora speak, for a reader to learn from."""
+    from affetto import corpora, simulation
+
+    if to.exists():
+        raise CorpusError(f"{to}: is there already; give a new file")
+    left = simulation.unspoken(emobank, [corpora.find(folder, None) for folder in simulated])
+    left.to_csv(to, index=False, lineterminator="\n")
+    out.print(f"{len(left)} sentences: {to}", highlight=False, markup=False)
+
+
 @corpora_app.command("mishear")
 def corpora_mishear(
     name: Annotated[str, typer.Argument(help="A corpus's name.")],
