@@ -1,14 +1,15 @@
-"""How far below its ceilings a model of simulated corpus A must stay, whatever it learns.
+"""How far below the ceilings of simulated corpus A a linear reader stays that is told what there is to hear.
 
     python benchmarks/simulated_ear.py SIMULATED_A CHECKPOINT
 
 The ceilings are those of who knows the numbers that a voice and a sentence were made from. A listener has the sound
 alone: at best, what espeak-ng was told (rate, pitch, range, amplitude), in which speakers and clips depart from these
 numbers. A reader has words that tell a rating with an error. Here scikit-learn's ridge regression learns the ratings of
-A's train clips from the four controls as they were given (a faultless ear), from the ratings that CHECKPOINT reads in
-the words (`affetto train emobank_words` on the sentences that A and B do not speak, `experiments/
-multistage_tuned_words.yaml`), and from both. Its answers are stretched to the deviation of train's ratings, as CCC
-rewards. A network that knows the speaker by his voice could take off his departure and do better than this ear.
+A's train clips from the four controls as they were given (a faultless ear; of rate and amplitude the logarithms, in
+which the voice's numbers are linear), from the ratings that CHECKPOINT reads in the words (`affetto train
+emobank_words` on the sentences that A and B do not speak, `experiments/multistage_tuned_words.yaml`), and from both.
+Its answers are stretched to the deviation of train's ratings, as CCC rewards. A network that knows the speaker by his
+voice could take off his departure and do better than this ear.
 
 Writes the CCC and Pearson's correlation on the dev and test clips to `benchmarks/simulated_ear.json`; half a minute.
 """
@@ -21,9 +22,9 @@ import numpy as np
 from sklearn.linear_model import RidgeCV
 
 from affetto import Recognizer, corpora, metrics
-from affetto.corpora.simulated import ceilings
+from affetto.corpora.simulated import CONTROLS, ceilings
 
-CONTROLS = ["rate", "pitch", "range", "amplitude"]
+LOGARITHMIC = ("rate", "amplitude")
 
 
 def main(root: Path, checkpoint: Path) -> None:
@@ -32,7 +33,8 @@ def main(root: Path, checkpoint: Path) -> None:
     table = corpus.table
     recognizer = Recognizer.from_pretrained(checkpoint)
     read = [list(recognizer.predict(None, words=words).dimensions.values()) for words in table["transcript"]]
-    sides = {"ear": table[CONTROLS].to_numpy(float), "words": np.array(read)}
+    told = [np.log(table[name]) if name in LOGARITHMIC else table[name] for name in CONTROLS]
+    sides = {"ear": np.stack(told, axis=1).astype(float), "words": np.array(read)}
     sides["both"] = np.hstack([sides["ear"], sides["words"]])
     split = table["split"].to_numpy()
 
