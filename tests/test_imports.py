@@ -90,7 +90,7 @@ MAY_IMPORT = {
     "transfer": {"cache", "corpora", "dataset", "device", "errors", "evaluation", "experiment", "protocol"},
     "runs": BOTTOM
     | {"bench", "cache", "calibration", "cards", "checkpoint", "corpora", "dataset", "experiment", "models"}
-    | {"provenance", "tasks"},
+    | {"protocol", "provenance", "tasks"},
 }
 ABOVE_ALL = {"", "cli", "__main__"}  # the package itself, which loads its names when they are used, and the commands
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 import yaml
 
-from affetto import checkpoint, corpora, runs
+from affetto import checkpoint, corpora, protocol, runs
 from affetto.cache import FeatureCache
 from affetto.errors import ConfigError, ProtocolError
 from affetto.recognizer import Recognizer
@@ -171,6 +171,22 @@ def test_a_finished_run_is_left_as_it_is(settings, train):
     assert {path: path.stat().st_mtime_ns for path in target.iterdir()} == before
 
 
+def test_a_folds_test_clips_stay_unheard(settings, train, synthetic):
+    target = train(settings(final={"fold": "dia"}))
+    told = checkpoint.describe(target)["provenance"]
+    corpus = corpora.read("table", synthetic)
+    [fold] = [each for each in protocol.create("speaker-4fold", corpus).folds if each.name == "dia"]
+    assert told["trained_on"]["utterances"] == len(fold.train)
+    for row, (file, _, _) in enumerate(corpus.table.index):
+        assert runs.heard(told, synthetic.parent / file) == (row not in fold.test)
+    assert "Kept out of training: the test clips of fold dia of speaker-4fold." in checkpoint.card(target)
+    left_out = corpus.table.index.get_level_values("file")[corpus.table.speaker == "dia"]
+    by_hand = {"exclude": list(left_out), "dev_speakers": sorted(corpus.table.speaker.iloc[list(fold.dev)].unique())}
+    other = train(settings(final=by_hand), folder="other")
+    first, second = (checkpoint.load(each).model.state_dict()["classifier.weight"] for each in (target, other))
+    assert torch.equal(first, second)
+
+
 def test_a_folder_with_another_run_is_refused(settings, train):
     train(settings())
     with pytest.raises(ConfigError, match="run: holds a run with other settings; give another folder with --out"):
@@ -181,6 +197,8 @@ def test_a_folder_with_another_run_is_refused(settings, train):
     ("final", "words"),
     [
         ({"exclude": ["eve.wav"]}, r"final\.exclude: table has no file 'eve\.wav'"),
+        ({"fold": "eve"}, r"final\.fold: speaker-4fold has no fold 'eve'; it has ann, ben, cem, dia"),
+        ({"fold": "dia", "exclude": ["eve.wav"]}, "final: fold says already what is kept out and who is dev"),
         ({"dev_speakers": ["eve"]}, r"final\.dev_speakers: table has no speaker 'eve'"),
     ],
 )

@@ -44,6 +44,8 @@ def write(name: str, labels: tuple[str, ...], scales: Mapping[str, tuple[float, 
     ]
     if trained["excluded"]:
         lines += ["", f"Kept out of training: {', '.join(trained['excluded'])}."]
+    if "fold" in trained:
+        lines += ["", f"Kept out of training: the test clips of fold {trained['fold']}."]
     if "adapted" in provenance:
         lines += ["", *adaptation(provenance["adapted"])]
     lines += ["", "## How far to trust it", "", expectation(provenance)]

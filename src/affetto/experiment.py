@@ -95,6 +95,15 @@ class FinalSettings(Settings):
     """Files of the corpus that are kept out."""
     dev_speakers: tuple[str, ...] = ()
     """Speakers that epochs are chosen on; none: the last epoch is taken."""
+    fold: str | None = None
+    """Fold of the experiment's protocol whose train clips alone are learned from, and on whose dev clips epochs are
+    chosen, so that its test clips stay unheard; null: all of the corpus."""
+
+    @model_validator(mode="after")
+    def _check_fold(self) -> "FinalSettings":
+        if self.fold is not None and (self.exclude or self.dev_speakers):
+            raise ValueError("fold says already what is kept out and who is dev; give it alone")
+        return self
 
 
 class Experiment(Settings):

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 import yaml
 
-from affetto import calibration, cards, checkpoint
+from affetto import calibration, cards, checkpoint, protocol
 from affetto.bench import Bench
 from affetto.cache import FeatureCache
 from affetto.calibration import Calibration
@@ -57,7 +57,8 @@ def train(
 
     Raises:
         ConfigError: if the folder holds a run of other settings, the results are of another experiment, or the
-            settings keep out files or speakers that the corpus does not have.
+            settings keep out files or speakers, or name a fold, that the corpus does not have.
+        ProtocolError: if a fold is named, and the corpus does not allow the protocol.
         AudioError: if a clip cannot be heard.
     """
     if experiment.second_stage is not None:
@@ -69,7 +70,7 @@ def train(
             for each in experiment.average
         ]
         return _fuse(experiment, parts, folder / "checkpoint", expected, results)
-    rows = _rows(corpus, experiment)
+    learned, dev = _rows(corpus, experiment)
     manifest = corpus.manifest_sha256()
     words = {"words_sha256": corpus.transcripts_sha256} if experiment.model.hears_words else {}
     begun = {"weights_sha256": experiment.weights_sha256} if experiment.weights_sha256 else {}
@@ -84,8 +85,6 @@ def train(
         return target
     bench = Bench.prepare(experiment, corpus, cache=cache, device=device, precision=precision, progress=progress)
     calibrated = _calibration(results, bench.task)
-    dev = [row for row in rows if corpus.table["speaker"].iloc[row] in experiment.final.dev_speakers]
-    learned = sorted(set(rows) - set(dev))
     chosen, seed = None, experiment.seeds[0]
     if experiment.choose:
         chosen = bench.choose(learned, dev, seed=seed)
@@ -116,10 +115,11 @@ def train(
             "utterances": len(learned),
             "speakers": sorted(corpus.table["speaker"].iloc[learned].dropna().unique()),
             "excluded": list(experiment.final.exclude),
+            **({"fold": f"{experiment.final.fold} of {experiment.protocol}"} if experiment.final.fold else {}),
         },
         "commit": commit(),
         "machine": machine(device, precision),
-        "heard": sorted({hashes[files[row]][:HEARD_DIGITS] for row in rows}),
+        "heard": sorted({hashes[files[row]][:HEARD_DIGITS] for row in (*learned, *dev)}),
     }
     card = cards.write(experiment.name, bench.task.labels, bench.task.scales, provenance)
     checkpoint.save(Checkpoint(model, experiment.model, bench.task, provenance, card, calibrated), target)
@@ -180,7 +180,17 @@ def check(claim: dict[Path, str]) -> None:
             raise ConfigError(f"{file.parent}: holds a run with other {what}; give another folder with --out")
 
 
-def _rows(corpus: Corpus, experiment: Experiment) -> list[int]:
+def _rows(corpus: Corpus, experiment: Experiment) -> tuple[list[int], list[int]]:
+    """The rows to learn from, and those to choose an epoch on."""
+    if experiment.final.fold is not None:
+        folds = protocol.create(experiment.protocol, corpus, transductive=experiment.speaker_statistics).checked().folds
+        found = next((fold for fold in folds if fold.name == experiment.final.fold), None)
+        if found is None:
+            known = ", ".join(fold.name for fold in folds)
+            raise ConfigError(
+                f"final.fold: {experiment.protocol} has no fold '{experiment.final.fold}'; it has {known}"
+            )
+        return list(found.train), list(found.dev)
     files = list(corpus.table.index.get_level_values("file"))
     for file in experiment.final.exclude:
         if file not in files:
@@ -188,7 +198,9 @@ def _rows(corpus: Corpus, experiment: Experiment) -> list[int]:
     for speaker in experiment.final.dev_speakers:
         if speaker not in corpus.speakers:
             raise ConfigError(f"final.dev_speakers: {corpus.name} has no speaker '{speaker}'")
-    return [row for row, file in enumerate(files) if file not in experiment.final.exclude]
+    rows = [row for row, file in enumerate(files) if file not in experiment.final.exclude]
+    dev = [row for row in rows if corpus.table["speaker"].iloc[row] in experiment.final.dev_speakers]
+    return sorted(set(rows) - set(dev)), dev
 
 
 def _calibration(results: Path | None, task: Recognition) -> Calibration | None:
