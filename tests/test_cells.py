@@ -334,10 +334,13 @@ def test_cells_of_other_transcripts_are_not_taken_for_ones_own(reading, run, spo
     corpus = corpora.read("table", spoken)
     tried = reading.with_settings({"training.epochs": 1})
     path = run(tried, corpus=corpus)
+    assert verification.verify(path, corpus).notes == ()
     other = corpora.Corpus(corpus.info, corpus.root, corpus.table.assign(transcript="hello"))
     with pytest.raises(ConfigError, match="was made with other transcripts than tiny has now; give the experiment"):
         run(tried, corpus=other)
     assert run(tried, corpus=corpus) == path
+    found = verification.verify(path, other)
+    assert (found.faults, len(found.notes), "given, with --transcripts" in found.notes[0]) == ((), 1, True)
 
 
 def test_cells_that_began_from_other_weights_are_not_taken_for_ones_own(reading, run, spoken, tmp_path):

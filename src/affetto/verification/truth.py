@@ -55,6 +55,12 @@ def check_corpus(
                 comparer.true(tested == clips, "corpus", f"fold {fold}, seed {seed} tests other clips than planned")
 
 
+def read_others(corpus: Corpus, results: JSON) -> bool:
+    """Whether the models that were tested read other transcripts than the corpus's own."""
+    words = results.get("words")
+    return isinstance(words, dict) and words.get("sha256") != corpus.transcripts_sha256
+
+
 def _elsewhere(
     corpus: Corpus,
     definition: JSON,

@@ -10,7 +10,7 @@ from affetto.verification.folder import PROTOCOL, SHAPE, beside, load
 from affetto.verification.numbers import check_numbers, predictions_of
 from affetto.verification.origin import check_names, check_protocol, scoring_of, settings_of
 from affetto.verification.trainings import check_cells
-from affetto.verification.truth import asked, check_corpus
+from affetto.verification.truth import asked, check_corpus, read_others
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,8 @@ def verify(path: Path, *given: Corpus) -> Verification:
             those that were learned from) they are taken as the file has them.
 
     Returns:
-        The faults that were found, and a note if the results are another corpus's, with which they are not compared.
+        The faults that were found; notes if the results are another corpus's, with which they are not compared, or were
+        made from other transcripts than the corpus's own.
 
     Raises:
         ConfigError: if there is no results file.
@@ -63,6 +64,8 @@ def verify(path: Path, *given: Corpus) -> Verification:
         corpus = asked(given, definition, results, comparer)
         if corpus is not None:
             check_corpus(corpus, definition, results, table, comparer)
+            if read_others(corpus, results):
+                notes.append("the words are not the corpus's own: they were given, with --transcripts")
         elif given:
             names = ", ".join(each.name for each in given)
             notes.append(f"the results are {results.get('corpus')}'s: {names} was not compared with them")
