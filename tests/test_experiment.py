@@ -181,9 +181,11 @@ def test_a_list_of_protocols_stands_for_the_same_rows_under_each(written):
     assert [row.name for row in alone] == ["toy", "toy"]
 
 
-def test_assignments_hold_for_all_rows_but_those_that_say_otherwise(written):
-    a, b, _ = experiment.read(written(ROWS), ("training.epochs=7", "seeds=[1, 2]"))
-    assert (a.training.epochs, b.training.epochs) == (7, 5)
+def test_assignments_hold_for_all_rows_whatever_they_say_themselves(written):
+    assignments = ("training.epochs=7", "seeds=[1, 2]", "name=x", "protocol=[emodb-random80, emodb-loso10]")
+    a, b, *others = experiment.read(written(ROWS), assignments)
+    assert (a.name, a.protocol, b.name, len(others)) == ("a", "emodb-random80", "b", 4)
+    assert (a.training.epochs, b.training.epochs) == (7, 7)
     assert a.seeds == b.seeds == (1, 2)
     (only,) = experiment.read(written(ROWS), ("rows={d: {training: {clip: null}}}",))
     assert (only.name, only.training.clip) == ("d", None)

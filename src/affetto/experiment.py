@@ -14,6 +14,7 @@ list of protocols stands for the same rows under each.
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -282,7 +283,7 @@ def read(source: str | Path, assignments: tuple[str, ...] = ()) -> tuple[Experim
     experiments = tuple(
         _read_one(each, source=str(source))
         for differs in ([{"protocol": each} for each in protocols] if isinstance(protocols, list) else [{}])
-        for each in _with_averages(_rows(_merged(content, differs), rows), source=str(source))
+        for each in _with_averages(_rows(_merged(content, differs), rows, assignments), source=str(source))
     )
     if len(corpora := {each.corpus for each in experiments}) > 1:
         raise ConfigError(f"{source}: all rows learn from one corpus, got {', '.join(sorted(corpora))}")
@@ -321,9 +322,12 @@ def chosen(experiments: tuple[Experiment, ...], names: list[str], source: str | 
     return tuple(each for each in experiments if each in wanted or each in averaged)
 
 
-def _rows(common: JSON, rows: JSON | None) -> list[JSON]:
-    """The settings of each row in full."""
-    return [_merged(common, {"name": name, **row}) for name, row in rows.items()] if rows else [common]
+def _rows(common: JSON, rows: JSON | None, assignments: tuple[str, ...]) -> list[JSON]:
+    """The settings of each row in full; assignments also change what rows have of their own."""
+    if not rows:
+        return [common]
+    within = [each for each in assignments if re.split(r"[.=]", each)[0] not in ("name", "protocol", "rows")]
+    return [override(_merged(common, {"name": name, **row}), within) for name, row in rows.items()]
 
 
 def _with_averages(contents: list[JSON], *, source: str) -> list[JSON]:
