@@ -187,8 +187,26 @@ def test_assignments_hold_for_all_rows_whatever_they_say_themselves(written):
     assert (a.name, a.protocol, b.name, len(others)) == ("a", "emodb-random80", "b", 4)
     assert (a.training.epochs, b.training.epochs) == (7, 7)
     assert a.seeds == b.seeds == (1, 2)
+    for assignments in (
+        ("rows.b.training.epochs=3", "training.epochs=7"),
+        ("training.epochs=7", "rows.b.training.epochs=3"),
+    ):
+        a, b, _ = experiment.read(written(ROWS), assignments)
+        assert (a.training.epochs, b.training.epochs) == (7, 3)
     (only,) = experiment.read(written(ROWS), ("rows={d: {training: {clip: null}}}",))
     assert (only.name, only.training.clip) == ("d", None)
+
+
+def test_assignments_reach_into_wanted_rows_and_what_they_average(written):
+    rows = {"both": {"average": ["a", "b"]}, **ROWS["rows"]}
+    both, a, b = experiment.read(written({**ROWS, "rows": rows}), ("training.epochs=7",), only=["both"])
+    assert (both.name, a.training.epochs, b.training.epochs) == ("both", 7, 7)
+    only = experiment.read_one(written(ROWS), ("model.dropout=0.4",), row="a")
+    assert only.model.dropout == 0.4
+    with pytest.raises(ConfigError, match=r"toy.yaml: c: model: unknown setting 'dropout'"):
+        experiment.read(written(ROWS), ("model.dropout=0.4",))
+    with pytest.raises(ConfigError, match="no row is called 'd'; the rows are a, b, c"):
+        experiment.read(written(ROWS), only=["d"])
 
 
 def test_several_are_not_one(written):

@@ -15,7 +15,7 @@ list of protocols stands for the same rows under each.
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -265,11 +265,21 @@ def names() -> tuple[str, ...]:
     return resources.settings_names()
 
 
-def read(source: str | Path, assignments: tuple[str, ...] = ()) -> tuple[Experiment, ...]:
+def read(
+    source: str | Path, assignments: tuple[str, ...] = (), *, only: Sequence[str] | None = None
+) -> tuple[Experiment, ...]:
     """The experiments in a YAML file, or in the one of that name that ships, with `--set` assignments made.
 
+    An assignment such as `training.epochs=3` changes every row, whatever it states itself; `rows.cnn.training.epochs=3`
+    changes one, and wins over the first.
+
+    Args:
+        source: the file, or its name.
+        assignments: as `override` takes them.
+        only: rows that are wanted, and that assignments reach into; those that they average come along. None: all.
+
     Raises:
-        ConfigError: if the file is missing or a setting is unknown or wrong.
+        ConfigError: if the file is missing, a setting is unknown or wrong, or no row has one of the names.
     """
     content = override(load(resources.settings_file(source)), assignments)
     rows = content.pop("rows", None)
@@ -281,15 +291,15 @@ def read(source: str | Path, assignments: tuple[str, ...] = ()) -> tuple[Experim
     if protocols == []:
         raise ConfigError(f"{source}: protocol: expected one or more, got an empty list")
     experiments = tuple(
-        _read_one(each, source=str(source))
+        _read_one(each, source=str(source) if rows is None else f"{source}: {each.get('name')}")
         for differs in ([{"protocol": each} for each in protocols] if isinstance(protocols, list) else [{}])
-        for each in _with_averages(_rows(_merged(content, differs), rows, assignments), source=str(source))
+        for each in _with_averages(_rows(_merged(content, differs), rows, assignments, only), source=str(source))
     )
     if len(corpora := {each.corpus for each in experiments}) > 1:
         raise ConfigError(f"{source}: all rows learn from one corpus, got {', '.join(sorted(corpora))}")
     if len({(each.name, each.protocol) for each in experiments}) < len(experiments):
         raise ConfigError(f"{source}: two rows have the same name under the same protocol; results are kept by name")
-    return experiments
+    return experiments if only is None else chosen(experiments, only, source)
 
 
 def read_one(source: str | Path, assignments: tuple[str, ...] = (), *, row: str | None = None) -> Experiment:
@@ -298,16 +308,16 @@ def read_one(source: str | Path, assignments: tuple[str, ...] = (), *, row: str 
     Raises:
         ConfigError: as `read` does, or if it holds several, or none of that name.
     """
-    experiments = read(source, assignments)
+    experiments = read(source, assignments, only=None if row is None else [row])
     if row is not None:
-        experiments = tuple(each for each in experiments if each.name == row) or chosen(experiments, [row], source)
+        experiments = tuple(each for each in experiments if each.name == row)
     if len(experiments) > 1:
         held = ", ".join(f"{each.name} on {each.protocol}" for each in experiments)
         raise ConfigError(f"{source}: holds {len(experiments)} experiments ({held}); expected one, see --row")
     return experiments[0]
 
 
-def chosen(experiments: tuple[Experiment, ...], names: list[str], source: str | Path) -> tuple[Experiment, ...]:
+def chosen(experiments: tuple[Experiment, ...], names: Sequence[str], source: str | Path) -> tuple[Experiment, ...]:
     """The rows of these names, with those that they average.
 
     Raises:
@@ -322,12 +332,21 @@ def chosen(experiments: tuple[Experiment, ...], names: list[str], source: str | 
     return tuple(each for each in experiments if each in wanted or each in averaged)
 
 
-def _rows(common: JSON, rows: JSON | None, assignments: tuple[str, ...]) -> list[JSON]:
-    """The settings of each row in full; assignments also change what rows have of their own."""
+def _rows(common: JSON, rows: JSON | None, assignments: tuple[str, ...], only: Sequence[str] | None) -> list[JSON]:
+    """The settings of each row in full, with assignments in place of what wanted rows have of their own."""
     if not rows:
         return [common]
-    within = [each for each in assignments if re.split(r"[.=]", each)[0] not in ("name", "protocol", "rows")]
-    return [override(_merged(common, {"name": name, **row}), within) for name, row in rows.items()]
+    wanted = set(rows if only is None else only)
+    averages = (rows[name].get("average") for name in wanted & set(rows))
+    wanted |= {each for averaged in averages if isinstance(averaged, list) for each in averaged}
+    general = [each for each in assignments if re.split(r"[.=]", each)[0] not in ("name", "protocol", "rows")]
+    result = []
+    for name, row in rows.items():
+        prefix = f"rows.{name}."
+        own = [each.removeprefix(prefix) for each in assignments if each.startswith(prefix)]
+        reaching = [*general, *own] if name in wanted else own
+        result.append(override(_merged(common, {"name": name, **row}), reaching))
+    return result
 
 
 def _with_averages(contents: list[JSON], *, source: str) -> list[JSON]:

@@ -73,8 +73,7 @@ def transfer(
     from affetto.device import choose
     from affetto.report import matrix
 
-    rows = experiments.read(experiment, tuple(set_ or ()))
-    rows = experiments.chosen(rows, row, experiment) if row else rows
+    rows = experiments.read(experiment, tuple(set_ or ()), only=row or None)
     given = [corpora.read(name, path) for name, path in _named("--corpus", corpus).items()]
     if any(each.model.hears_words for each in rows):
         for each in given:

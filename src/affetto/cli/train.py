@@ -140,8 +140,7 @@ def benchmark(
     from affetto.device import choose
     from affetto.report import read
 
-    rows = experiments.read(experiment, tuple(set_ or ()))
-    rows = experiments.chosen(rows, row, experiment) if row else rows
+    rows = experiments.read(experiment, tuple(set_ or ()), only=row or None)
     data = with_transcripts(corpora.read(rows[0].corpus, corpus), transcripts)
     others = _corpora(further or [], {each.corpus for row in rows for each in row.further}, further_transcripts or [])
     if any(row.model.hears_words for row in rows):
