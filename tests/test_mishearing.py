@@ -138,6 +138,33 @@ def test_a_sweep_answers_on_the_corpuss_scale(rated, tiny_bert):
     assert again.mse_valence[0] == pytest.approx(once.mse_valence[0] / 4, rel=1e-6)
 
 
+def test_a_sweep_ends_without_words_where_a_model_can_do_without(rated, tiny_bert):
+    settings = {
+        "name": "conditioned_cnn14",
+        "encoder": {"width": 4},
+        "words": tiny_bert,
+        "modality_dropout": {"words": 0.5},
+    }
+    parsed = models.parse_settings(settings, source="test")
+    torch.manual_seed(0)
+    model = models.get("conditioned_cnn14").create(parsed, 1).eval()
+    model.load_pretrained()
+    both = Recognizer(Checkpoint(model, parsed, VALENCE, {"name": "both"}), device="cpu")
+    told: list[tuple[str, int, int]] = []
+    found = sweep(both, rated, [0.0, 0.5], progress=lambda *done: told.append(done))
+    assert (len(found), found.rate.isna().tolist(), found.wer.isna().tolist()) == (
+        3,
+        [False, False, True],
+        [False, False, True],
+    )
+    alone = [
+        both.predict(rated.path(file)).dimensions["valence"] for file in rated.table.index.get_level_values("file")
+    ]
+    truth = rated.table["valence"].to_numpy()
+    assert found.pearson_valence[2] == pytest.approx(np.corrcoef(truth, alone)[0, 1], abs=1e-3)
+    assert told == [("clips", done, 3 * len(rated)) for done in range(3 * len(rated))]
+
+
 def test_a_sweep_takes_words_and_ratings(rated, tiny_bert):
     with pytest.raises(ConfigError, match="reader: expected a model that hears words and gives ratings"):
         sweep(Recognizer(reader(tiny_bert, Categories(("anger", "joy"))), device="cpu"), rated, [0.0])

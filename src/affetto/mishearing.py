@@ -6,6 +6,7 @@ is hard to hear. What a model loses by these errors is therefore no forecast for
 how much it leans on its words.
 """
 
+import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -95,7 +96,8 @@ def sweep(
         progress: told of each clip.
 
     Returns:
-        A row a rate: `model`, `rate`, `wer` (the rate that was reached), `n` (clips), and all scores of ratings.
+        A row a rate: `model`, `rate`, `wer` (the rate that was reached), `n` (clips), and all scores of ratings; of a
+        model that can do without words, a last one without them, whose `rate` and `wer` are missing.
 
     Raises:
         ConfigError: if the model hears no words, or gives no ratings.
@@ -109,16 +111,18 @@ def sweep(
     corpus = corpus.select(task.known(corpus.table))
     gold = [text or "" for text in corpus.transcripts]
     rows: list[dict[str, object]] = []
-    for rate in rates:
-        heard = mishear(corpus.transcripts, rate, seed=seed)
+    asked = [*rates, *([math.nan] if "words" in recognizer.optional else [])]
+    for rate in asked:
+        wordless = math.isnan(rate)
+        heard = [None] * len(corpus) if wordless else mishear(corpus.transcripts, rate, seed=seed)
         spoilt = replace(corpus, table=corpus.table.assign(transcript=pd.Series(heard, corpus.table.index, object)))
         answers: list[dict[str, float]] = []
         for answer, truth in zip(recognizer.predict_corpus(spoilt), task.truth(corpus.table), strict=True):
             if isinstance(answer, AudioError):
                 raise answer
-            progress("clips", len(rows) * len(corpus) + len(answers), len(rates) * len(corpus))
+            progress("clips", len(rows) * len(corpus) + len(answers), len(asked) * len(corpus))
             answers.append({**_on_scales_of(corpus, answer.dimensions, task.scales), **truth})
-        wer, _ = word_error_rate(gold, [text or "" for text in heard])
+        wer = math.nan if wordless else word_error_rate(gold, [text or "" for text in heard])[0]
         scores = DimensionScores(task.labels).of(pd.DataFrame(answers))
         rows.append({"model": name, "rate": rate, "wer": wer, "n": len(corpus), **scores})
     return pd.DataFrame(rows)

@@ -1,5 +1,6 @@
 """Commands about what is said: transcribe, misheard."""
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -143,7 +144,8 @@ def misheard(
     labels = [name.removeprefix("ccc_") for name in map(str, found) if name.startswith("ccc_")]
     table = Table("model", "word errors in %", *(f"{name}, CCC" for name in labels), title=data.info.title)
     for row in found.to_dict("records"):
-        table.add_row(row["model"], f"{100 * row['wer']:.1f}", *(f"{row[f'ccc_{name}']:.3f}" for name in labels))
+        errors = "no words" if math.isnan(row["wer"]) else f"{100 * row['wer']:.1f}"
+        table.add_row(row["model"], errors, *(f"{row[f'ccc_{name}']:.3f}" for name in labels))
     out.print(table)
     with output(out_file) as stream:
         found.to_csv(stream, index=False, lineterminator="\n", float_format="%.6f")

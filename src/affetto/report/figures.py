@@ -361,7 +361,7 @@ def residuals(truth: Array, prediction: Array, labels: Sequence[str], *, title: 
 
 
 def misheard(table: pd.DataFrame, labels: Sequence[str], *, title: str = "") -> Figure:
-    """CCC over word error rate in %, a panel a dimension, a line a model."""
+    """CCC over word error rate in %, a panel a dimension, a line a model; dotted what it has without words."""
     figure = Figure(figsize=(0.6 + 2.1 * len(labels), 2.8), layout="constrained")
     FigureCanvasAgg(figure)
     with matplotlib.rc_context(STYLE):
@@ -376,10 +376,12 @@ def misheard(table: pd.DataFrame, labels: Sequence[str], *, title: str = "") -> 
                     markersize=3.5,
                     label=_words(str(name)),
                 )
+                for value in rows.loc[rows["wer"].isna(), f"ccc_{label}"]:
+                    axes.axhline(value, linestyle=":", color=colour, label="without words")
             axes.set_title(_words(label))
             axes.set_xlabel("word error rate in %")
         panels[0].set_ylabel("CCC")
-        if table["model"].nunique() > 1:
+        if table["model"].nunique() > 1 or table["wer"].isna().any():
             panels[0].legend(frameon=False, fontsize=8)
         if title:
             figure.suptitle(_words(title), fontsize=10)
