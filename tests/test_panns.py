@@ -48,6 +48,7 @@ def imported(state, room) -> Path:
         "indexes_per_class": [np.arange(5), np.arange(3)],
         "pointers_of_classes": [0, 0],
         "mAP": np.float64(0.438),
+        "seen": np.zeros(3, np.uint8),
     }
     with pytest.MonkeyPatch.context() as patch:
         for name in ("_reconstruct", "scalar"):
@@ -106,7 +107,7 @@ class Harmful:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ({"model": Harmful()}, "holds print, which could run code; expected tensors and arrays alone"),
+        ({"model": Harmful()}, "holds print, which is not read; expected tensors and arrays alone"),
         ({"iteration": 3}, "holds no network under 'model', as PANNs' files do"),
         ({"model": {"bn0.weight": 3}}, "holds no network under 'model', as PANNs' files do"),
         (torch.zeros(3), "holds no network under 'model', as PANNs' files do"),

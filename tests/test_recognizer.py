@@ -1,5 +1,4 @@
 import io
-import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -418,7 +417,7 @@ def test_a_model_of_ratings_gives_dimensions_and_no_emotion(tiny_experiment, rat
     with torch.no_grad():
         model.checkpoint.model.classifier.bias += torch.tensor([0.0, 5.0])
     [note] = model.predict(clip).notes
-    assert re.fullmatch(r"arousal 1\d\.\d\d is far off the scale of 1 to 5: no answer to go by", note)
+    assert note == "arousal is rated far off the scale of 1 to 5: no answer to go by"
 
 
 # Trust

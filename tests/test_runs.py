@@ -1,5 +1,6 @@
 import hashlib
 import json
+import shutil
 from functools import partial
 from pathlib import Path
 
@@ -52,6 +53,7 @@ def test_a_run_ends_in_a_checkpoint_that_recognises(settings, train, synthetic):
     assert {path.name for path in target.parent.iterdir()} == {
         "settings.yaml",
         "origin.yaml",
+        "weights.yaml",
         "metrics.jsonl",
         "tensorboard",
         "checkpoint",
@@ -185,6 +187,33 @@ def test_a_folds_test_clips_stay_unheard(settings, train, synthetic):
     other = train(settings(final=by_hand), folder="other")
     first, second = (checkpoint.load(each).model.state_dict()["classifier.weight"] for each in (target, other))
     assert torch.equal(first, second)
+
+
+def test_who_leaves_a_fold_unheard_is_not_calibrated_on_it(settings, train, tmp_path):
+    tried = settings(final={"fold": "dia"})
+    with pytest.raises(ConfigError, match=r"^tiny: final\.fold keeps test clips unheard, and results would calibrate"):
+        train(tried, results=results_file(tmp_path / "tiny.json", tried))
+
+
+def test_a_run_goes_on_from_the_weights_that_it_began_from(tiny_experiment, tiny_bert, spoken, cache, tmp_path):
+    folder = tmp_path / "bert"
+    shutil.copytree(tiny_bert["weights"], folder)
+    model = {"name": "bert", "encoder": {**tiny_bert, "weights": str(folder)}}
+    tried = tiny_experiment(epochs=1, model=model)
+
+    def train(where: str) -> Path:
+        return runs.train(tried, corpora.read("table", spoken), tmp_path / where, cache=cache, device=CPU)
+
+    told = checkpoint.describe(train("whole"))["provenance"]["weights_sha256"]
+    assert told == {str(folder): hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()}
+    (tmp_path / "torn").mkdir()
+    for name in ("settings.yaml", "origin.yaml", "weights.yaml"):
+        shutil.copy(tmp_path / "whole" / name, tmp_path / "torn")
+    with (folder / "model.safetensors").open("ab") as file:
+        file.write(b" ")
+    with pytest.raises(ConfigError, match="torn: holds a run with other weights to begin from; give another folder"):
+        train("torn")
+    assert train("whole") == tmp_path / "whole" / "checkpoint", "a finished one is left as it is"
 
 
 def test_a_folder_with_another_run_is_refused(settings, train):

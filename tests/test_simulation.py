@@ -1,3 +1,4 @@
+import dataclasses
 import hashlib
 import json
 import math
@@ -292,6 +293,9 @@ def test_what_is_not_spoken_is_told_by_its_text(small_emobank, tmp_path, monkeyp
     with pytest.raises(SystemExit, match="^1$"):
         cli.main()
     assert "is there already" in capsys.readouterr().err
+    other = dataclasses.replace(corpus, info=dataclasses.replace(corpus.info, name="table", simulated=False))
+    with pytest.raises(CorpusError, match="table is no simulated corpus; expected what"):
+        simulation.unspoken(file, [other])
 
 
 @pytest.mark.usefixtures("espeak")

@@ -31,7 +31,7 @@ ARRAYS = [
     *(getattr(multiarray, name) for name in ("_reconstruct", "scalar")),
     np.ndarray,
     np.dtype,
-    *(type(np.dtype(kind)) for kind in ("bool", "int32", "int64", "float32", "float64")),
+    *(type(np.dtype(kind)) for kind in f"?{np.typecodes['AllInteger']}{np.typecodes['Float']}"),
 ]
 """What arrays of numbers are made of, which PyTorch's safe reader refuses unless told."""
 
@@ -83,7 +83,7 @@ def _read(file: Path) -> dict[str, Tensor]:
         raise CheckpointError(f"{file}: there is no such file; PANNs' are at {SOURCE}") from error
     except Exception as error:  # of bytes that are no such file, PyTorch's reader makes errors of every kind
         refused = re.search(r"GLOBAL ([\w.]+)", str(error))
-        held = f"holds {refused[1]}, which could run code" if refused else "is damaged, or no file of PyTorch"
+        held = f"holds {refused[1]}, which is not read" if refused else "is damaged, or no file of PyTorch"
         raise CheckpointError(f"{file}: {held}; expected tensors and arrays alone") from error
     state = content.get("model") if isinstance(content, dict) else None
     if not isinstance(state, dict) or not all(isinstance(tensor, Tensor) for tensor in state.values()):

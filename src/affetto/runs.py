@@ -1,7 +1,8 @@
 """A run: one training on a whole corpus that ends in a checkpoint to use.
 
-The run folder holds `settings.yaml` (resolved), `origin.yaml` (the data's manifest, the precision), `metrics.jsonl`,
-`tensorboard/`, `state.pt` while it is unfinished, and `checkpoint/`.
+The run folder holds `settings.yaml` (resolved), `origin.yaml` (the data's manifest, the precision), `weights.yaml` (the
+hashes of weights in folders that it began from, if it did), `metrics.jsonl`, `tensorboard/`, `state.pt` while it is
+unfinished, and `checkpoint/`.
 """
 
 import hashlib
@@ -56,13 +57,19 @@ def train(
             are of categories, calibrate the checkpoint.
 
     Raises:
-        ConfigError: if the folder holds a run of other settings, the results are of another experiment, or the
-            settings keep out files or speakers, or name a fold, that the corpus does not have.
+        ConfigError: if the folder holds a run of other settings or weights, the results are of another experiment or
+            come with a fold to leave unheard, or the settings keep out files or speakers, or name a fold, that the
+            corpus does not have.
         ProtocolError: if a fold is named, and the corpus does not allow the protocol.
         AudioError: if a clip cannot be heard.
     """
     if experiment.second_stage is not None:
         raise ConfigError(f"{experiment.name}: second_stage is for benchmarks; a checkpoint holds one model")
+    if results is not None and experiment.final.fold is not None:
+        raise ConfigError(
+            f"{experiment.name}: final.fold keeps test clips unheard, and results would calibrate on them; "
+            "give one of the two"
+        )
     expected = None if results is None else _expected(results, experiment)
     if experiment.average is not None:
         parts = [
@@ -73,8 +80,7 @@ def train(
     learned, dev = _rows(corpus, experiment)
     manifest = corpus.manifest_sha256()
     words = {"words_sha256": corpus.transcripts_sha256} if experiment.model.hears_words else {}
-    begun = {"weights_sha256": experiment.weights_sha256} if experiment.weights_sha256 else {}
-    origin = {"manifest_sha256": manifest, "bf16": use_bf16(device, precision), **words, **begun}
+    origin = {"manifest_sha256": manifest, "bf16": use_bf16(device, precision), **words}
     claim = {
         folder / "settings.yaml": yaml.safe_dump(experiment.config, sort_keys=False),
         folder / "origin.yaml": yaml.safe_dump(origin),
@@ -83,6 +89,9 @@ def train(
     target = folder / "checkpoint"
     if (target / "config.json").exists():
         return target
+    if weights := experiment.weights_sha256:  # which a finished run does without
+        claim[folder / "weights.yaml"] = yaml.safe_dump(weights)
+        check(claim)
     bench = Bench.prepare(experiment, corpus, cache=cache, device=device, precision=precision, progress=progress)
     calibrated = _calibration(results, bench.task)
     chosen, seed = None, experiment.seeds[0]
@@ -98,7 +107,7 @@ def train(
     provenance: JSON = {
         "name": experiment.name,
         "experiment": experiment.config,
-        **begun,
+        **({"weights_sha256": weights} if weights else {}),
         "chosen": chosen,
         "best_epoch": history.best.epoch,
         "dev": history.best.dev or None,
@@ -136,8 +145,10 @@ def _fuse(
     assert isinstance(experiment.model, LateFusionSettings)
     model = LateFusion(experiment.model, len(task.labels))
     model.take([each.model for each in trained])
+    begun = {source: sha for each in trained for source, sha in each.provenance.get("weights_sha256", {}).items()}
     provenance: JSON = {
         **trained[0].provenance,
+        **({"weights_sha256": begun} if begun else {}),
         "name": experiment.name,
         "experiment": experiment.config,
         "averages": [each.provenance for each in trained],
@@ -176,8 +187,9 @@ def check(claim: dict[Path, str]) -> None:
     """
     for file, text in claim.items():
         if file.exists() and file.read_text(encoding="utf-8") != text:
-            what = "settings" if file.name == "settings.yaml" else "data or precision"
-            raise ConfigError(f"{file.parent}: holds a run with other {what}; give another folder with --out")
+            what = {"settings.yaml": "settings", "weights.yaml": "weights to begin from"}
+            other = what.get(file.name, "data or precision")
+            raise ConfigError(f"{file.parent}: holds a run with other {other}; give another folder with --out")
 
 
 def _rows(corpus: Corpus, experiment: Experiment) -> tuple[list[int], list[int]]:

@@ -181,7 +181,7 @@ def _begin(folder: Path, card: dict[str, Any]) -> None:
                 f"{', '.join(f'{key} {card[key]}' for key in other)}; take another folder"
             )
         return
-    if folder.exists() and any(folder.iterdir()):
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise CorpusError(f"{folder}: holds something else; give a new or an empty folder")
     folder.mkdir(parents=True, exist_ok=True)
     write_whole(path, json_bytes(card))
@@ -246,8 +246,11 @@ def unspoken(emobank: Path, said: Iterable[corpora.Corpus]) -> pd.DataFrame:
         said: simulated corpora.
 
     Raises:
-        CorpusError: if it is not EmoBank.
+        CorpusError: if it is not EmoBank, or one of the others is no simulated corpus.
     """
+    said = list(said)
+    if strange := [corpus.name for corpus in said if not corpus.info.simulated]:
+        raise CorpusError(f"{strange[0]} is no simulated corpus; expected what `affetto corpora make` made")
     corpora.read("emobank", emobank)
     table = pd.read_csv(emobank, dtype=str, keep_default_na=False)
     known = {text.lower() for corpus in said for text in corpus.transcripts if text is not None}

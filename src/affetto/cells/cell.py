@@ -87,7 +87,7 @@ class Cell:
                 )
         begun = made.get("weights_sha256") or {}
         for source, digest in self.experiment.weights_sha256.items():
-            if begun.get(source) != digest:
+            if begun.get(source, digest) != digest:
                 raise ConfigError(
                     f"{self.path}: began from other weights than lie in {source} now; "
                     "give their folder another name, or delete the cells to start anew"

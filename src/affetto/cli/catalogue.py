@@ -8,7 +8,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from affetto.cli.console import CacheOption, err, out, progress_bars
+from affetto.cli.console import CacheOption, err, out, output, progress_bars
 from affetto.errors import CheckpointError, CorpusError
 
 corpora_app = typer.Typer(help="Corpora that can be read.", no_args_is_help=True)
@@ -127,7 +127,8 @@ def corpora_unspoken(
     if to.exists():
         raise CorpusError(f"{to}: is there already; give a new file")
     left = simulation.unspoken(emobank, [corpora.find(folder, None) for folder in simulated])
-    left.to_csv(to, index=False, lineterminator="\n")
+    with output(to) as stream:
+        left.to_csv(stream, index=False, lineterminator="\n")
     out.print(f"{len(left)} sentences: {to}", highlight=False, markup=False)
 
 

@@ -196,7 +196,7 @@ def sense_of(names: list[str] | None) -> Any:
         return None
     if strange := set(names) - {"words", "sound"}:
         raise ConfigError(f"--without {min(strange)}: expected words or sound")
-    if len(names) > 1:
+    if len(set(names)) > 1:
         raise ConfigError(f"--without {' --without '.join(names)}: expected one of them, something must be heard")
     return names[0]
 

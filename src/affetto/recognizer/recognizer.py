@@ -382,7 +382,7 @@ class Recognizer:
         for name, rating in ratings.items():
             low, high = self.checkpoint.task.scales[name]
             if abs(rating - (low + high) / 2) > high - low:
-                yield f"{name} {rating:.2f} is far off the scale of {low:g} to {high:g}: no answer to go by"
+                yield f"{name} is rated far off the scale of {low:g} to {high:g}: no answer to go by"
 
     def _batches(self, clips: Sequence[Heard]) -> Iterator[list[int]]:
         """Clips of which the same is there, and that are similar in length; indices into `clips`."""
