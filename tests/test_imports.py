@@ -13,7 +13,20 @@ import affetto
 
 SOURCE = Path(affetto.__file__).parent
 
-BOTTOM = {"audio", "baseline", "batch", "config", "device", "errors", "files", "hub", "labels", "metrics", "resources"}
+BOTTOM = {
+    "audio",
+    "baseline",
+    "batch",
+    "config",
+    "device",
+    "errors",
+    "files",
+    "hub",
+    "labels",
+    "metrics",
+    "progress",
+    "resources",
+}
 
 # What each module, or folder of modules, may import of ours, wherever in the file.
 MAY_IMPORT = {
@@ -26,6 +39,7 @@ MAY_IMPORT = {
     "resources": {"errors"},
     "media": {"errors"},
     "palette": set(),
+    "progress": set(),
     "audio": {"errors", "media"},
     "config": {"errors"},
     "asr": {"audio", "errors"},
@@ -56,10 +70,10 @@ MAY_IMPORT = {
     "flags": {"audio", "vad"},
     "checkpoint": BOTTOM | {"calibration", "domain", "models", "tasks"},
     "trust": BOTTOM | {"calibration", "checkpoint", "dataset", "domain"},
-    "corpora": {"audio", "distortions", "errors", "files", "labels", "tables"},
+    "corpora": {"audio", "distortions", "errors", "files", "labels", "progress", "tables"},
     "groups": {"corpora", "errors", "metrics", "scores", "statistics", "tables"},
     "protocol": {"corpora", "errors", "files", "splits"},
-    "simulation": {"corpora", "errors", "files", "labels", "metrics", "protocol"},
+    "simulation": {"corpora", "errors", "files", "labels", "metrics", "progress", "protocol"},
     "verification": {"changes", "corpora", "errors", "experiment", "labels", "protocol", "scores"},
     "pretraining": BOTTOM
     | {"cards", "checkpoint", "corpora", "dataset", "models", "pretrained", "provenance", "report", "tasks"}
@@ -70,15 +84,15 @@ MAY_IMPORT = {
     "segments": {"audio", "baseline", "encoders", "errors", "files", "pieces", "recognizer", "tables", "vad"},
     "adaptation": BOTTOM
     | {"cards", "checkpoint", "corpora", "dataset", "layers", "models", "provenance", "statistics", "tasks"},
-    "stress": {"audio", "config", "corpora", "distortions", "errors", "metrics", "recognizer", "report"},
+    "stress": {"audio", "config", "corpora", "distortions", "errors", "metrics", "progress", "recognizer", "report"},
     "messages": set(),
     "sounding": {"errors"},
     "client": {"errors", "messages"},
     "serve": {"batch", "device", "encoders", "errors", "messages", "palette", "pieces", "recognizer", "segments"}
     | {"stream", "vad"},
     "stream": {"audio", "errors", "messages", "pieces", "recognizer", "segments", "vad"},
-    "mishearing": {"asr", "corpora", "errors", "recognizer", "scores", "tasks"},
-    "audit": {"bench", "corpora", "dataset", "errors", "fingerprint", "protocol", "splits", "tables"},
+    "mishearing": {"asr", "corpora", "errors", "progress", "recognizer", "scores", "tasks"},
+    "audit": {"bench", "corpora", "dataset", "errors", "fingerprint", "progress", "protocol", "splits", "tables"},
     "dataset": BOTTOM | {"cache", "corpora", "models", "tasks"},
     "optimizers": set(),
     "training": BOTTOM | {"augment", "dataset", "frontend", "models", "optimizers", "tasks"},
@@ -87,7 +101,7 @@ MAY_IMPORT = {
     "cells": BOTTOM | {"bench", "cache", "corpora", "dataset", "experiment", "protocol", "provenance", "scores"},
     "evaluation": BOTTOM
     | {"cache", "cells", "changes", "corpora", "dataset", "experiment", "provenance", "report", "scores"},
-    "transfer": {"cache", "corpora", "dataset", "device", "errors", "evaluation", "experiment", "protocol"},
+    "transfer": {"cache", "corpora", "dataset", "device", "errors", "evaluation", "experiment", "progress", "protocol"},
     "runs": BOTTOM
     | {"bench", "cache", "calibration", "cards", "checkpoint", "corpora", "dataset", "experiment", "models"}
     | {"protocol", "provenance", "tasks"},

@@ -15,6 +15,7 @@ from affetto.cli import app
 from affetto.corpora.distorted import Distorted
 from affetto.distortions import DISTORTIONS
 from affetto.errors import AudioError, CheckpointError, ConfigError, CorpusError
+from affetto.progress import no_progress
 from affetto.recognizer import Prediction
 from affetto.stress import trials
 from affetto.stress.listeners import EndpointListener, probabilities_in
@@ -24,10 +25,6 @@ from affetto.stress.verdicts import judge
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 LABELS = ("anger", "boredom", "disgust", "fear", "happiness", "neutral", "sadness")
-
-
-def no_progress(what, done, total):
-    pass
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ The modules, in the order in which a recording passes them:
     corpora             folders on disk -> tables of utterances
     simulation          how the simulated corpora are made, and what could be known of them
     protocol, splits    who is train, dev and test; audit and fingerprint find what they have in common
-    cache, dataset      features, computed once
+    cache, dataset      features, computed once; progress tells how far it is
     config, experiment  settings
     training            the loop, with optimizers; pretraining is the same without labels
     cells, evaluation   every fold and seed of every row, in parallel; results files; changes lists what was tried

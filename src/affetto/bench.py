@@ -14,12 +14,13 @@ from affetto import models
 from affetto.cache import FeatureCache
 from affetto.corpora.base import Corpus
 from affetto.corpora.distorted import Distorted
-from affetto.dataset import Features, Progress, Views, no_progress
+from affetto.dataset import Features, Views
 from affetto.device import Precision
 from affetto.distortions import named
 from affetto.errors import CorpusError, ProtocolError, TrainingError
 from affetto.experiment import Experiment
 from affetto.models.base import SpeechModel
+from affetto.progress import Progress, no_progress
 from affetto.tasks import Categories, Recognition
 from affetto.training import History, fit, predict
 

@@ -2,7 +2,7 @@
 
 import copy
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -18,19 +18,13 @@ from affetto.corpora.base import Corpus
 from affetto.device import Precision, autocast, use_bf16
 from affetto.errors import CorpusError
 from affetto.models.base import Sense, SpeechModel, sense
+from affetto.progress import Progress, no_progress
 from affetto.tasks import Recognition
-
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how many are done, and how many there are."""
 
 MEMORY = 2 * 2**30
 """Bytes of features that a `Features` keeps in memory; the rest is read from the cache each time."""
 FEATURES_VERSION = 1
 """Part of every feature's key; raised when the same settings and weights come to give other features."""
-
-
-def no_progress(what: str, done: int, total: int) -> None:
-    """Tell nobody."""
 
 
 class Data(Protocol):

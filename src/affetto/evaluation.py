@@ -16,11 +16,11 @@ from affetto.cache import FeatureCache
 from affetto.cells import Cell, Work, cores, finish
 from affetto.config import JSON
 from affetto.corpora.base import Corpus
-from affetto.dataset import Progress, no_progress
 from affetto.device import Precision
 from affetto.errors import AffettoError
 from affetto.experiment import Experiment
 from affetto.files import json_bytes, write_whole
+from affetto.progress import Progress, no_progress
 from affetto.provenance import commit, machine
 from affetto.scores import Scoring
 

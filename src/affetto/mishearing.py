@@ -8,7 +8,7 @@ how much it leans on its words.
 
 import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pandas as pd
@@ -16,12 +16,10 @@ import pandas as pd
 from affetto.asr import normalise, word_error_rate
 from affetto.corpora.base import Corpus
 from affetto.errors import AudioError, ConfigError
+from affetto.progress import Progress, no_progress
 from affetto.recognizer import Recognizer
 from affetto.scores import DimensionScores
 from affetto.tasks import Scale
-
-Progress = Callable[[str, int, int], None]
-"""Told of what goes on: what, how many are done, of how many."""
 
 SHARES = {"substitution": 0.6, "deletion": 0.2, "insertion": 0.2}
 """Of the errors. Recognisers mostly take one word for another."""
@@ -81,7 +79,7 @@ def sweep(
     rates: Sequence[float],
     *,
     seed: int = 0,
-    progress: Progress = lambda what, done, total: None,
+    progress: Progress = no_progress,
 ) -> pd.DataFrame:
     """How well a model of dimensions rates a corpus, the more of its words are misheard.
 

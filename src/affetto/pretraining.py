@@ -27,7 +27,7 @@ from affetto.batch import Padded, pad
 from affetto.checkpoint import AUDIO, FORMAT, GOLDEN_TOLERANCE, describe, golden_waveform, write
 from affetto.config import JSON, Settings, load, override, parse
 from affetto.corpora.base import Corpus
-from affetto.dataset import Progress, Recordings, no_progress
+from affetto.dataset import Recordings
 from affetto.device import Precision, use_bf16
 from affetto.errors import CheckpointError, ConfigError, CorpusError
 from affetto.files import is_safe_name, write_whole
@@ -35,6 +35,7 @@ from affetto.hub import fetch
 from affetto.models.masked_frames import MaskedFramesModel
 from affetto.models.masked_frames import MaskedFramesSettings as ModelSettings
 from affetto.pretrained import locate
+from affetto.progress import Progress, no_progress
 from affetto.provenance import commit, machine
 from affetto.resources import settings_file
 from affetto.tasks import MaskedFrames

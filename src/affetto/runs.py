@@ -20,12 +20,12 @@ from affetto.calibration import Calibration
 from affetto.checkpoint import Checkpoint
 from affetto.config import JSON
 from affetto.corpora.base import Corpus
-from affetto.dataset import Progress, no_progress
 from affetto.device import Precision, use_bf16
 from affetto.errors import ConfigError
 from affetto.experiment import Experiment
 from affetto.files import write_whole
 from affetto.models.late_fusion import LateFusion, LateFusionSettings
+from affetto.progress import Progress, no_progress
 from affetto.provenance import HEARD_DIGITS, commit, machine
 from affetto.tasks import Recognition
 

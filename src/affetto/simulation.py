@@ -25,7 +25,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,12 +43,11 @@ from affetto.corpora.simulated import CARD, LABELS
 from affetto.errors import ConfigError, CorpusError
 from affetto.files import json_bytes, write_whole
 from affetto.labels import DIMENSIONS
+from affetto.progress import Progress, no_progress
 
 Array = npt.NDArray[np.float64]
 Ceilings = dict[str, dict[str, float]]
 """Of `voice`, `words` and `joint`: the CCC of each dimension, and the UAR (`ua`)."""
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how many are done, and how many there are."""
 
 SHARES = {"valence": 0.6, "arousal": 0.2, "dominance": 0.4}
 """Share of the truth's variance that lies in the words; the rest lies in the voice."""
@@ -115,7 +114,7 @@ def make(
     folder: Path,
     *,
     jobs: int = os.cpu_count() or 1,
-    progress: Progress = lambda what, done, total: None,
+    progress: Progress = no_progress,
 ) -> tuple[corpora.Corpus, Ceilings]:
     """Speak a simulated corpus, or what of it is not spoken yet.
 

@@ -26,13 +26,14 @@ from affetto.augment import SpecAugmentSettings, WarpSettings, crop, spec_augmen
 from affetto.baseline import Baseline
 from affetto.batch import Batch, Padded, by_length
 from affetto.config import Settings
-from affetto.dataset import Data, Progress, no_progress, shuffled_batches
+from affetto.dataset import Data, shuffled_batches
 from affetto.device import Precision, autocast
 from affetto.errors import CheckpointError, ConfigError, TrainingError
 from affetto.files import write_whole
 from affetto.frontend import LogMel
 from affetto.models.base import SpeechModel
 from affetto.optimizers import UncorrectedAdamW
+from affetto.progress import Progress, no_progress
 from affetto.tasks import Task
 
 _OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {

@@ -16,10 +16,10 @@ from affetto import evaluation
 from affetto.cache import FeatureCache
 from affetto.corpora.base import Corpus
 from affetto.corpora.joint import join, shared
-from affetto.dataset import Progress, no_progress
 from affetto.device import Precision
 from affetto.errors import ConfigError
 from affetto.experiment import Experiment, FinalSettings
+from affetto.progress import Progress, no_progress
 from affetto.protocol import tested
 from affetto.protocol.across import ON
 

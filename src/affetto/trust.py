@@ -10,9 +10,9 @@ from affetto import audio, calibration, checkpoint, domain
 from affetto.batch import by_length
 from affetto.calibration import Calibration
 from affetto.checkpoint import Checkpoint
-from affetto.dataset import Progress, no_progress
 from affetto.domain import Domain
 from affetto.errors import ConfigError
+from affetto.progress import Progress, no_progress
 
 CLIPS = 600
 """Of a corpus, at most: more say little more of it, and would outvote the others."""

@@ -15,10 +15,10 @@ from affetto.adaptation.validation import FEWEST_SPEAKERS, Clips, Validated, cho
 from affetto.checkpoint import Checkpoint
 from affetto.config import JSON
 from affetto.corpora.base import Corpus
-from affetto.dataset import Progress, no_progress
 from affetto.device import Precision, autocast
 from affetto.errors import AudioError, ConfigError, CorpusError
 from affetto.layers import Classifier, Standardize
+from affetto.progress import Progress, no_progress
 from affetto.provenance import HEARD_DIGITS
 from affetto.statistics import Interval
 from affetto.tasks import Categories

@@ -8,8 +8,8 @@ from dataclasses import replace
 from affetto import fingerprint
 from affetto.audit.division import COLUMNS, Audit, Division, Finding, complete, keys_of
 from affetto.bench import Bench
-from affetto.dataset import Progress, no_progress
 from affetto.errors import ConfigError
+from affetto.progress import Progress, no_progress
 from affetto.protocol import Protocol
 
 

@@ -15,9 +15,9 @@ from affetto.bench import Bench
 from affetto.cells import making
 from affetto.cells.cell import Cell
 from affetto.cells.work import Work
-from affetto.dataset import Progress
 from affetto.errors import AffettoError
 from affetto.files import json_bytes, write_whole
+from affetto.progress import Progress
 
 POLL = 0.5
 """Seconds between looks at what other processes have finished."""

@@ -14,10 +14,10 @@ from affetto.cache import FeatureCache
 from affetto.cells.cell import Cell
 from affetto.config import JSON
 from affetto.corpora.base import Corpus
-from affetto.dataset import Progress, no_progress
 from affetto.device import Precision
 from affetto.errors import ConfigError
 from affetto.experiment import Experiment, FurtherSettings
+from affetto.progress import Progress, no_progress
 from affetto.protocol import Fold, Protocol, Transfer
 
 

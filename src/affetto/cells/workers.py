@@ -11,8 +11,8 @@ import torch
 from affetto.cells import making
 from affetto.cells.taking import POLL, take
 from affetto.cells.work import Work
-from affetto.dataset import Progress, no_progress
 from affetto.errors import AffettoError, TrainingError
+from affetto.progress import Progress, no_progress
 from affetto.provenance import commit
 
 ONE_CORE = {

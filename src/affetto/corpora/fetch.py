@@ -11,15 +11,13 @@ import urllib.error
 import urllib.request
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from affetto.corpora.base import CorpusInfo
 from affetto.errors import ConfigError, CorpusError
 from affetto.files import write_whole
-
-Progress = Callable[[str, int, int], None]
-"""Called with what is done, how much of it, and how much there is."""
+from affetto.progress import Progress, no_progress
 
 BLOCK = 1 << 16
 """Bytes that are read at once."""
@@ -55,7 +53,7 @@ def fetch(
     *,
     url: str | None = None,
     expected: Mapping[str, str] | None = None,
-    progress: Progress = lambda what, done, total: None,
+    progress: Progress = no_progress,
 ) -> int:
     """Get a corpus into a folder; files that are there already, and an archive that was begun, are not fetched again.
 

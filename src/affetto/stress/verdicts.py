@@ -1,7 +1,7 @@
 """Verdicts: how far a model's answers stay what they were, and how many of them stay right."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,12 +13,11 @@ from affetto.corpora.base import Corpus
 from affetto.corpora.distorted import Distorted
 from affetto.distortions import named
 from affetto.errors import AudioError, CorpusError
+from affetto.progress import Progress
 from affetto.recognizer import Prediction
 from affetto.stress.listeners import Listener
 from affetto.stress.trials import Trial
 
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how many are done, and how many there are."""
 Answers = list[Prediction | None]
 """Of each clip; None where it could not be heard any more."""
 
