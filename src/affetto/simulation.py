@@ -180,7 +180,7 @@ def _begin(folder: Path, card: dict[str, Any]) -> None:
                 f"{', '.join(f'{key} {card[key]}' for key in other)}; take another folder"
             )
         return
-    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
         raise CorpusError(f"{folder}: holds something else; give a new or an empty folder")
     folder.mkdir(parents=True, exist_ok=True)
     write_whole(path, json_bytes(card))
