@@ -325,7 +325,7 @@ def test_jobs_survive_that_the_server_stops(tmp_path):
     jobs = Jobs(tmp_path, endless, keep=60)
     first = jobs.add(recording(tmp_path, b"one"), "one.wav", Options(window=0))
     second = jobs.add(recording(tmp_path, b"two"), "two.wav", Options(channels="split"))
-    assert begun.wait(5)
+    assert begun.wait(60)
     jobs.close()
 
     jobs = Jobs(tmp_path, work, keep=60)
@@ -352,7 +352,7 @@ def test_a_job_that_is_deleted_stops(tmp_path):
 
     jobs = Jobs(tmp_path, endless, keep=60)
     job = jobs.add(recording(tmp_path), "x", Options())
-    assert begun.wait(5) and jobs.delete(job.id) and stopped.wait(5)
+    assert begun.wait(60) and jobs.delete(job.id) and stopped.wait(60)
     assert jobs.find(job.id) is None and not [*tmp_path.glob("*.recording")]
     jobs.close()
 
@@ -361,7 +361,9 @@ def test_old_results_and_lost_recordings_are_forgotten(tmp_path):
 
     jobs = Jobs(tmp_path, lambda *_: Analysis(file="", seconds=1, model="m", labels=(), utterances=()), keep=0.0)
     job = jobs.add(recording(tmp_path), "x", Options())
+    until = time.monotonic() + 60
     while jobs.open:
+        assert time.monotonic() < until
         time.sleep(0.01)
     jobs.close()
     (tmp_path / "0123.recording").write_bytes(b"of no job")
@@ -459,37 +461,50 @@ class _Clip:
         self.seconds = seconds
 
 
-def test_what_is_asked_at_the_same_time_is_heard_together():
-    go, sizes = threading.Event(), []
+def held():
+    """Work that stands still with its first batch: what holds it, when it has begun, and the batches' lengths."""
+    begun, go, batches = threading.Event(), threading.Event(), []
 
     def hear(clips):
-        go.wait(5)
-        sizes.append(len(clips))
+        begun.set()
+        assert go.wait(60)
+        batches.append([clip.seconds for clip in clips])
         return [Prediction("", 0, clip.seconds) for clip in clips]
 
+    return hear, begun, go, batches
+
+
+def ask_beside(line, hear, clips, *, urgent):
+    """Ask in a thread; returns when the clips are in the line, with the thread and where its answers will be."""
+    answers, before = [], line.waiting
+    thread = threading.Thread(target=lambda: answers.extend(line.ask(hear, clips, urgent=urgent)))
+    thread.start()
+    until = time.monotonic() + 60
+    while line.waiting < before + len(clips):
+        assert time.monotonic() < until
+        time.sleep(0.001)
+    return thread, answers
+
+
+def test_what_is_asked_at_the_same_time_is_heard_together():
+    hear, begun, go, batches = held()
     line = Line()
-    answers = {}
-
-    def ask(n):
-        answers[n] = line.ask(hear, [_Clip(n), _Clip(n + 0.5)], urgent=bool(n % 2))
-
-    threads = [threading.Thread(target=ask, args=(n,)) for n in range(5)]
-    for thread in threads:
-        thread.start()
-    while line.waiting < 8:
-        time.sleep(0.01)
+    first = threading.Thread(target=line.ask, args=(hear, [_Clip(0.1)]), kwargs={"urgent": True})
+    first.start()
+    assert begun.wait(60)
+    asked = [ask_beside(line, hear, [_Clip(n), _Clip(n + 0.5)], urgent=bool(n % 2)) for n in range(5)]
     go.set()
-    for thread in threads:
-        thread.join(5)
-    assert sum(sizes) == 10 and max(sizes) >= 4 and len(sizes) <= 4
-    assert all([p.end for p in answers[n]] == [n, n + 0.5] for n in range(5))  # each his own
+    for thread, _ in [(first, []), *asked]:
+        thread.join(60)
+    assert batches[0] == [0.1] and sum(map(len, batches)) == 11 and len(batches) <= 4
+    assert all([p.end for p in answers] == [n, n + 0.5] for n, (_, answers) in enumerate(asked))  # each his own
     line.close()
     with pytest.raises(RuntimeError, match="the server stops"):
         line.ask(hear, [_Clip(1)], urgent=True)
 
 
 def test_two_workers_hear_two_batches_at_the_same_time():
-    both = threading.Barrier(2, timeout=5)
+    both = threading.Barrier(2, timeout=60)
 
     def hear(clips):
         both.wait()
@@ -500,7 +515,7 @@ def test_two_workers_hear_two_batches_at_the_same_time():
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(5)
+        thread.join(60)
     assert not both.broken
     line.close()
 
@@ -518,23 +533,16 @@ def test_workers_compute_with_their_share_whatever_other_threads_were_told():
 
 
 def test_who_waits_is_heard_first_and_nobody_waits_forever():
-    go, order = threading.Event(), []
-
-    def hear(clips):
-        go.wait(5)
-        order.append([clip.seconds for clip in clips])
-        return [Prediction("", 0, 0)] * len(clips)
-
+    hear, begun, go, order = held()
     line = Line()
-    asked = [([_Clip(1.0)], True), ([_Clip(9.0)] * 4, False), ([_Clip(4.0)] * 10, True)]
-    threads = []
-    for clips, urgent in asked:
-        threads.append(threading.Thread(target=line.ask, args=(hear, clips), kwargs={"urgent": urgent}))
-        threads[-1].start()
-        time.sleep(0.05)
+    first = threading.Thread(target=line.ask, args=(hear, [_Clip(1.0)]), kwargs={"urgent": True})
+    first.start()
+    assert begun.wait(60)
+    patient, _ = ask_beside(line, hear, [_Clip(9.0)] * 4, urgent=False)
+    urgent, _ = ask_beside(line, hear, [_Clip(4.0)] * 10, urgent=True)
     go.set()
-    for thread in threads:
-        thread.join(5)
+    for thread in (first, patient, urgent):
+        thread.join(60)
     assert order[0] == [1.0]
     for batch in order[1:4]:
         assert 4.0 in batch and batch.count(9.0) == 1  # both go on
