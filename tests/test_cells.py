@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 from contextlib import suppress
+from ctypes.util import find_library
 from functools import partial
 from hashlib import sha256
 from multiprocessing import active_children
@@ -20,7 +21,7 @@ from safetensors.torch import load_file, save_file
 from affetto import corpora, evaluation, experiment, training, verification
 from affetto.bench import Bench
 from affetto.cache import FeatureCache
-from affetto.cells import making
+from affetto.cells import making, workers
 from affetto.dataset import Features
 from affetto.errors import ConfigError, ProtocolError, TrainingError
 from affetto.experiment import Experiment
@@ -490,6 +491,28 @@ def test_a_killed_process_costs_its_own_cell_at_most(settings, run, tmp_path):
     assert left.items() <= run_and_kill(1).items()
     assert len(times(cells)) == 8
     assert active_children() == []
+
+
+def test_processes_have_jemalloc_where_it_is(monkeypatch):
+    monkeypatch.setattr(workers, "find_library", lambda name: f"lib{name}.so.2")
+    monkeypatch.setattr(sys, "platform", "linux")
+    found = workers.environment()
+    assert found["LD_PRELOAD"] == "libjemalloc.so.2" and found["OMP_NUM_THREADS"] == "1"
+    monkeypatch.setattr(workers, "find_library", lambda name: None)
+    assert workers.environment() == workers.ONE_CORE | workers.GLIBC
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setattr(workers, "find_library", lambda name: f"lib{name}.dylib")
+    assert "LD_PRELOAD" not in workers.environment()
+
+
+@pytest.mark.skipif(sys.platform != "linux" or find_library("jemalloc") is None, reason="jemalloc is not here")
+def test_jemalloc_takes_what_it_is_told():
+    """It says on stderr what it does not understand."""
+    code = "print('jemalloc' in open('/proc/self/maps').read())"
+    run = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | workers.environment(), capture_output=True, text=True
+    )
+    assert (run.stdout, run.stderr) == ("True\n", "")
 
 
 COMMAND = """

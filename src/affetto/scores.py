@@ -183,8 +183,8 @@ def summarise(table: pd.DataFrame, task: str, labels: Sequence[str]) -> JSON:
     """
     scores = scoring(task, labels)
     folds: list[JSON] = []
-    for (seed, fold), part in table.groupby(["seed", "fold"], sort=False):
-        folds.append({"fold": fold, "seed": seed, "n": len(part), "test": scores.of(part)})
+    for (_, fold), part in table.groupby(["seed", "fold"], sort=False):
+        folds.append({"fold": fold, "seed": int(part["seed"].iloc[0]), "n": len(part), "test": scores.of(part)})
     frame = pd.DataFrame([{"seed": fold["seed"], **fold["test"]} for fold in folds])
     by_seed = {seed: part[list(scores.names)].mean(skipna=False) for seed, part in frame.groupby("seed")}
     over_seeds = pd.DataFrame(by_seed).T

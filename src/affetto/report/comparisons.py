@@ -252,7 +252,8 @@ def averaged(name: str, parts: Sequence[Best]) -> Best:
         ProtocolError: if they did not test the same clips.
     """
     index = [column for column in INDEX if column != "seed"]
-    tables = [part.table.fillna({"end": -1.0}).sort_values(index).reset_index(drop=True) for part in parts]
+    whole = [part.table.assign(end=part.table["end"].astype(float).fillna(-1.0)) for part in parts]
+    tables = [table.sort_values(index).reset_index(drop=True) for table in whole]
     if not all(table[index].equals(tables[0][index]) for table in tables):
         raise ProtocolError(f"{listed(part.name for part in parts)} did not test the same clips")
     labels = list(parts[0].scoring.labels)
