@@ -574,6 +574,19 @@ def test_a_frozen_whisper_is_a_stream_and_a_trainable_one_is_not():
         torch.testing.assert_close(other.listen(pad(clips())), frozen.listen(pad(clips())), atol=1e-5, rtol=1e-5)
 
 
+@torch.inference_mode()
+def test_a_frozen_whispers_states_are_standardised_by_those_of_the_training_clips():
+    model = create("fusion_convbert whisper frozen")
+    sound, heard = pad(clips()), []
+    streams = {name: stream(sound) for name, stream in model.streams.items()}
+    model.fit_normalisation([streams])
+    model.project_encoder.register_forward_hook(lambda _layer, inputs, _output: heard.append(inputs[0]))
+    model(streams)
+    real = heard[0][streams["speech"].mask].double()
+    torch.testing.assert_close(real.mean(dim=0), torch.zeros(64).double(), atol=1e-5, rtol=0)
+    torch.testing.assert_close(real.std(dim=0, correction=0), torch.ones(64).double(), atol=1e-4, rtol=0)
+
+
 # speech_bert
 
 

@@ -10,9 +10,11 @@ projected to the fusion's width, and L' post-norm layers fuse them, in one of fo
 * `equation_10`, as printed: queries and values from the speech transformer, keys from the CNN.
 
 The paper's speech transformer is Mockingjay (`speech_bert`); the first layers of Whisper's encoder (`whisper`) may take
-its place.
+its place. Frozen, their states are standardised with the training clips' mean and deviation: most features are far from
+zero for how much they vary.
 """
 
+from collections.abc import Iterable
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
@@ -24,7 +26,7 @@ from affetto.encoders.frozen import Frozen
 from affetto.encoders.speech_bert import SpeechBert, SpeechBertSettings
 from affetto.encoders.whisper import Whisper, WhisperSettings
 from affetto.frontend import LogMel, NamedFrontEnd
-from affetto.layers import Classifier, ConvStack, Swish
+from affetto.layers import Classifier, ConvStack, Standardize, Swish
 from affetto.models.base import READINGS, SpeechModel, Streams, register
 from affetto.models.downstream import DownstreamSettings, transformer
 from affetto.pretrained import encoder_weights
@@ -63,6 +65,7 @@ class FusionSettings(DownstreamSettings):
         "the projections to the fusion's width are 1 x 1 convolutions (linear layers); the paper names no kernel",
         "each fusion layer's output is the next one's query and the memory stays; inner width 4 x 120; Swish",
         "the last states are averaged over the real steps before the linear layer; the paper does not say how",
+        "where frozen Whisper stands for the speech BERT, its states are standardised",
         *speech_bert.READINGS,
         *READINGS,
     ),
@@ -88,6 +91,7 @@ class FusionConvBERT(SpeechModel):
             frozen = Frozen(encoder)
             self.streams["speech"] = frozen
             encoder_width = frozen.width
+        self.standardize = Standardize(encoder_width) if self.encoder is None else None
         self.stack = ConvStack(swish=settings.swish)
         bands = settings.front_end.width // 64
         self.project_cnn = nn.Linear(512 * bands, settings.width)
@@ -105,6 +109,11 @@ class FusionConvBERT(SpeechModel):
             encoder = self.encoder if settings.trainable else self.streams["speech"].encoder
             assert isinstance(encoder, Whisper)
             whisper.load_weights(encoder, encoder_weights(settings.weights))
+
+    def fit_normalisation(self, streams: Iterable[Streams]) -> None:
+        """Standardise a frozen encoder's states with the mean and deviation of the training clips'."""
+        if self.standardize is not None:
+            self.standardize.fit(batch["speech"].values[batch["speech"].mask] for batch in streams)
 
     def forward(self, streams: Streams) -> Tensor:
         """Logits (B, K)."""
@@ -139,7 +148,9 @@ class FusionConvBERT(SpeechModel):
 
     def _speech_states(self, streams: Streams) -> Padded:
         if self.encoder is None:
-            return streams["speech"]
+            assert self.standardize is not None
+            speech = streams["speech"]
+            return speech.with_values(self.standardize(speech.values))
         frames = streams["log_mel" if isinstance(self.encoder, SpeechBert) else "speech"]
         states: Padded = self.encoder(frames)
         return states
