@@ -93,7 +93,7 @@ def test_with_one_stage_words_and_voice_meet_in_the_last_layer_alone(stages):
 
 @pytest.mark.parametrize("name", ["encoder", "words"])
 def test_what_would_train_an_encoder_is_refused(name):
-    with pytest.raises(ConfigError, match=f"both encoders are frozen, got {name}.trainable true"):
+    with pytest.raises(ConfigError, match=f"is frozen, got {name}.trainable true"):
         create(**{name: {**{"encoder": WHISPER, "words": WORDS}[name], "trainable": True}})
 
 

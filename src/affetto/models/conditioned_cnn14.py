@@ -28,33 +28,24 @@ from torch import Tensor, nn
 from affetto.batch import Padded
 from affetto.encoders import weights
 from affetto.encoders.cnn14 import BLOCKS, MELS, SHORTEST, Cnn14, initialise_xavier
-from affetto.encoders.text_bert import FrozenText, TextBertSettings, load_frozen
+from affetto.encoders.text_bert import FrozenText, load_frozen
 from affetto.frontend import LogMel
 from affetto.layers import Classifier
-from affetto.models.base import Sense, SpeechModel, Streams, register
+from affetto.models.base import Streams, register
 from affetto.models.cnn14 import CNN14_READINGS, AcousticSettings
-from affetto.models.modalities import ModalityDropout, ModalityDropoutSettings
+from affetto.models.modalities import ConditionedModel, ConditionedSettings
 
 
-class ConditionedCnn14Settings(AcousticSettings):
+class ConditionedCnn14Settings(AcousticSettings, ConditionedSettings):
     """Settings of the fusion; the defaults are the paper's multistage one, as far as they are known."""
 
     name: Literal["conditioned_cnn14"] = "conditioned_cnn14"
-    words: TextBertSettings = TextBertSettings()
-    """Whose embeddings condition; frozen."""
     stages: tuple[int, ...] = tuple(range(1, BLOCKS + 1))
     """Blocks whose maps are shifted; 1 is the first."""
     shift_position: Literal["post_relu", "pre_relu"] = "post_relu"
     """Whether the shift is added after the block's last ReLU or before it."""
     proj_activation: Literal["none", "relu"] = "none"
     """Of the projection; the paper's is linear, the author's other code has a ReLU."""
-    modality_dropout: ModalityDropoutSettings = ModalityDropoutSettings()
-    """How often a clip's words or its voice are silenced in training; the paper's never are."""
-
-    @property
-    def hears_words(self) -> bool:
-        """It hears them beside the voice."""
-        return True
 
     @model_validator(mode="after")
     def _check_stages(self) -> Self:
@@ -63,12 +54,6 @@ class ConditionedCnn14Settings(AcousticSettings):
                 f"stages are numbers of blocks from 1 to {BLOCKS}, each once and in order, got {list(self.stages)}; "
                 "for none take the model cnn14"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _check_frozen(self) -> Self:
-        if self.words.trainable:
-            raise ValueError("the words' encoder is frozen, got words.trainable true")
         return self
 
 
@@ -84,28 +69,22 @@ class ConditionedCnn14Settings(AcousticSettings):
     ),
     n_classes=4,
 )
-class ConditionedCnn14(SpeechModel):
+class ConditionedCnn14(ConditionedModel):
     """Log-mel frames (B, T, 64) and embeddings of transcripts (B, 1, D) to logits (B, K)."""
 
     Settings = ConditionedCnn14Settings
+    settings: ConditionedCnn14Settings
 
     def __init__(self, settings: ConditionedCnn14Settings, n_classes: int) -> None:
         words = FrozenText(settings.words)
-        super().__init__({"log_mel": LogMel(settings.front_end), "words": words})
-        self.settings = settings
+        super().__init__({"log_mel": LogMel(settings.front_end), "words": words}, settings)
         self.encoder = Cnn14(settings.encoder)
         self.projections = nn.ModuleDict(
             {str(stage): nn.Linear(words.width, self.encoder.maps[stage - 1]) for stage in settings.stages}
         )
-        self.modality_dropout = ModalityDropout(settings.modality_dropout)
         self.classifier = Classifier(self.encoder.width, n_classes)
         for part in (self.projections, self.classifier):
             part.apply(initialise_xavier)
-
-    @property
-    def optional(self) -> frozenset[Sense]:
-        """What was dropped in training."""
-        return self.settings.modality_dropout.optional
 
     def load_pretrained(self) -> None:
         """Fill the encoder with the weights that its settings name, if they do, and BERT with its own."""

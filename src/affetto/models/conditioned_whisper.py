@@ -23,41 +23,31 @@ from affetto.batch import Padded
 from affetto.encoders import whisper
 from affetto.encoders.cnn14 import initialise_xavier
 from affetto.encoders.frozen import Frozen
-from affetto.encoders.text_bert import FrozenText, TextBertSettings, load_frozen
+from affetto.encoders.text_bert import FrozenText, load_frozen
 from affetto.encoders.whisper import WhisperSettings
 from affetto.layers import Classifier, Standardize
-from affetto.models.base import ModelSettings, Sense, SpeechModel, Streams, register
-from affetto.models.modalities import ModalityDropout, ModalityDropoutSettings
+from affetto.models.base import Streams, register
+from affetto.models.modalities import ConditionedModel, ConditionedSettings
 from affetto.pretrained import encoder_weights
 
 
-class ConditionedWhisperSettings(ModelSettings):
+class ConditionedWhisperSettings(ConditionedSettings):
     """Settings of the conditioned layers on Whisper's states."""
 
     name: Literal["conditioned_whisper"] = "conditioned_whisper"
     encoder: WhisperSettings = WhisperSettings()
     """Whose states are conditioned; frozen."""
-    words: TextBertSettings = TextBertSettings()
-    """Whose embeddings condition; frozen."""
     width: int = Field(default=128, ge=1)
     """Of the conditioned layers."""
     stages: int = Field(default=2, ge=1)
     """How many there are."""
     dropout: float = Field(default=0.2, ge=0, lt=1)
     """After each of them."""
-    modality_dropout: ModalityDropoutSettings = ModalityDropoutSettings()
-    """How often a clip's words or its voice are silenced in training."""
-
-    @property
-    def hears_words(self) -> bool:
-        """It hears them beside the voice."""
-        return True
 
     @model_validator(mode="after")
-    def _check_frozen(self) -> Self:
-        for name, trainable in (("encoder", self.encoder.trainable), ("words", self.words.trainable)):
-            if trainable:
-                raise ValueError(f"both encoders are frozen, got {name}.trainable true")
+    def _check_encoder(self) -> Self:
+        if self.encoder.trainable:
+            raise ValueError("Whisper is frozen, got encoder.trainable true")
         return self
 
 
@@ -71,29 +61,23 @@ class ConditionedWhisperSettings(ModelSettings):
     ),
     n_classes=4,
 )
-class ConditionedWhisper(SpeechModel):
+class ConditionedWhisper(ConditionedModel):
     """Whisper's states (B, T, D) and embeddings of transcripts (B, 1, E) to logits (B, K)."""
 
     Settings = ConditionedWhisperSettings
+    settings: ConditionedWhisperSettings
 
     def __init__(self, settings: ConditionedWhisperSettings, n_classes: int) -> None:
         speech, words = Frozen(settings.encoder), FrozenText(settings.words)
-        super().__init__({"speech": speech, "words": words})
-        self.settings = settings
+        super().__init__({"speech": speech, "words": words}, settings)
         self.standardize = Standardize(speech.width)
         inputs = (speech.width, *[settings.width] * (settings.stages - 1))
         self.layers = nn.ModuleList(nn.Linear(each, settings.width) for each in inputs)
         self.projections = nn.ModuleList(nn.Linear(words.width, settings.width) for _ in inputs)
         self.dropout = nn.Dropout(settings.dropout)
-        self.modality_dropout = ModalityDropout(settings.modality_dropout)
         self.classifier = Classifier(settings.width, n_classes)
         for part in (self.layers, self.projections, self.classifier):
             part.apply(initialise_xavier)
-
-    @property
-    def optional(self) -> frozenset[Sense]:
-        """What was dropped in training."""
-        return self.settings.modality_dropout.optional
 
     def load_pretrained(self) -> None:
         """Fill both encoders with the weights that their settings name."""

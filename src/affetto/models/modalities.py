@@ -8,6 +8,7 @@ Differs from ModDrop: nothing is scaled up for what was dropped. A missing side 
 the model will meet.
 """
 
+from collections.abc import Mapping
 from typing import Self
 
 import torch
@@ -15,7 +16,8 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from affetto.config import Settings
-from affetto.models.base import Sense, Streams
+from affetto.encoders.text_bert import TextBertSettings
+from affetto.models.base import ModelSettings, Sense, SpeechModel, Streams
 
 
 class ModalityDropoutSettings(Settings):
@@ -54,3 +56,44 @@ class ModalityDropout(nn.Module):
         drawn = torch.rand(len(lengths), device=lengths.device)
         words, voice = self.settings.words, self.settings.voice
         return drawn < 1 - voice if voice else None, drawn >= words if words else None
+
+
+class ConditionedSettings(ModelSettings):
+    """Settings of a model whose voice is heard in the light of the words."""
+
+    words: TextBertSettings = TextBertSettings()
+    """Whose embeddings condition; frozen."""
+    modality_dropout: ModalityDropoutSettings = ModalityDropoutSettings()
+    """How often a clip's words or its voice are silenced in training; the second paper's never are."""
+
+    @property
+    def hears_words(self) -> bool:
+        """It hears them beside the voice."""
+        return True
+
+    @model_validator(mode="after")
+    def _check_words(self) -> Self:
+        if self.words.trainable:
+            raise ValueError("the words' encoder is frozen, got words.trainable true")
+        return self
+
+
+class ConditionedModel(SpeechModel):
+    """A model with a voice and with words that shift what is made of it.
+
+    Args:
+        streams: of the voice, and `words`.
+        settings: of the model.
+    """
+
+    settings: ConditionedSettings
+
+    def __init__(self, streams: Mapping[str, nn.Module], settings: ConditionedSettings) -> None:
+        super().__init__(streams)
+        self.settings = settings
+        self.modality_dropout = ModalityDropout(settings.modality_dropout)
+
+    @property
+    def optional(self) -> frozenset[Sense]:
+        """What was dropped in training."""
+        return self.settings.modality_dropout.optional
