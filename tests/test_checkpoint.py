@@ -353,6 +353,7 @@ def test_what_ships_is_what_its_recipe_makes(shipped):
     _, loaded = shipped
     rows = [row for name in experiment.names() for row in experiment.read(name)]
     recipe, *again = [row for row in rows if row.shipped]
+    assert {each.fingerprint for each in again} <= {recipe.fingerprint}
     made = experiment.from_config(loaded.provenance["experiment"], source="its provenance")
     for part in ("name", "model", "task", "views", "final"):  # not the training, part of which was open
         assert all(getattr(made, part) == getattr(each, part) for each in (recipe, *again))
