@@ -25,7 +25,7 @@ from safetensors.torch import load, save_file
 from affetto import checkpoint, cli, corpora, models, pretrained, pretraining
 from affetto.batch import pad
 from affetto.corpora.speech import INFO
-from affetto.errors import CheckpointError, ConfigError, CorpusError
+from affetto.errors import AudioError, CheckpointError, ConfigError, CorpusError
 from affetto.models.masked_frames import MaskedFramesModel
 from affetto.pretraining import divide, load_pretrained, pretrain, save
 
@@ -183,6 +183,19 @@ def test_the_settings_that_ship_are_read_by_name():
 # Learning
 
 
+def test_librispeech_is_pretrained_on_with_whole_readers_held_out(toy_tree, tmp_path):
+    root = toy_tree("librispeech")
+    settings = pretraining.read(write_settings(tmp_path, corpus="librispeech", held_out=0.6))  # reader 14
+    corpus = corpora.read("librispeech", root)
+    sides = divide(corpus, settings.held_out)
+    readers = [set(corpus.table["speaker"].iloc[rows]) for rows in sides]
+    assert not readers[0] & readers[1]
+    checkpoint = pretrain(settings, corpus, tmp_path / "run", device=CPU, precision="fp32")
+    told = json.loads((checkpoint / "config.json").read_text())["provenance"]["trained_on"]
+    assert told["corpus"] == "librispeech"
+    assert (told["recordings"], told["held_out"]) == tuple(map(len, sides))
+
+
 def test_the_loss_falls(run, speech):
     """Of noise that swells and fades, whose frames stay as they are: how loud each is says nearly all of it."""
     rng = np.random.default_rng(0)
@@ -266,6 +279,36 @@ def test_a_killed_process_is_taken_up_again_and_ends_with_the_same_weights(speec
 
 
 # What is held out
+
+
+def test_a_long_recording_is_taken_in_stretches_and_its_silence_is_left_out(tmp_path):
+    rng = np.random.default_rng(0)
+    sound = 0.1 * rng.standard_normal(16000 * 9)
+    sound[16000 * 3 : 16000 * 6] = 0
+    soundfile.write(tmp_path / "long.wav", sound, 16000, subtype="FLOAT")
+    soundfile.write(tmp_path / "short.wav", sound[:32000], 16000, subtype="FLOAT")
+    corpus = corpora.read("speech", tmp_path)
+    cut = pretraining.stretches(corpus, longest=4)
+    assert [file for file, *_ in cut.table.index] == ["long.wav", "long.wav", "short.wav"]
+    assert [cut.seconds(row) for row in range(3)] == [3, 3, 2]
+    np.testing.assert_allclose(cut.recording(1).waveform, sound[16000 * 6 :], atol=1e-7)
+    assert pretraining.stretches(corpus, longest=9) is corpus
+    assert list(cut.table.columns) == list(corpus.table.columns)
+
+
+def test_a_recording_without_any_sound_is_refused_when_it_is_short(tmp_path):
+    soundfile.write(tmp_path / "short.wav", np.zeros(32000), 16000)
+    soundfile.write(tmp_path / "long.wav", 0.1 * np.random.default_rng(0).standard_normal(16000 * 9), 16000)
+    cut = pretraining.stretches(corpora.read("speech", tmp_path), longest=4)
+    assert len(cut) == 4
+    with pytest.raises(AudioError, match="is silent"):
+        cut.recording(3)
+
+
+def test_long_recordings_are_pretrained_on(run, speech):
+    soundfile.write(speech / "hour.wav", 0.1 * np.random.default_rng(0).standard_normal(16000 * 80), 16000)
+    told = json.loads((run() / "config.json").read_text())["provenance"]["trained_on"]
+    assert told["recordings"] + told["held_out"] == 5
 
 
 def corpus_of(speakers: list[str | None]) -> corpora.Corpus:

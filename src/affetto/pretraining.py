@@ -11,10 +11,14 @@ A run's folder holds `settings.yaml` (resolved), `origin.yaml` (the speech, the 
 """
 
 import hashlib
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
+import audformat
+import pandas as pd
 import torch
 import yaml
 from pydantic import Field, ValidationError, field_validator
@@ -29,7 +33,7 @@ from affetto.config import JSON, Settings, load, override, parse
 from affetto.corpora.base import Corpus
 from affetto.dataset import Recordings
 from affetto.device import Precision, use_bf16
-from affetto.errors import CheckpointError, ConfigError, CorpusError
+from affetto.errors import AudioError, CheckpointError, ConfigError, CorpusError
 from affetto.files import is_safe_name, write_whole
 from affetto.hub import fetch
 from affetto.models.masked_frames import MaskedFramesModel
@@ -41,6 +45,9 @@ from affetto.resources import settings_file
 from affetto.tasks import MaskedFrames
 from affetto.tasks import MaskedFramesSettings as TaskSettings
 from affetto.training import TrainingSettings, fit
+
+LONGEST = 35.0
+"""Seconds of a recording that are taken at once, as many as LibriSpeech's longest has."""
 
 
 class Pretraining(Settings):
@@ -129,7 +136,8 @@ def pretrain(
 ) -> Path:
     """Pretrain on a corpus's recordings, whatever labels it may have; the checkpoint's folder.
 
-    A run that was interrupted goes on where it was; a finished one is left as it is.
+    A run that was interrupted goes on where it was; a finished one is left as it is. Long recordings are learned from
+    and held out stretch by stretch (`stretches`).
 
     Raises:
         ConfigError: if the folder holds a run of other settings, speech or precision.
@@ -140,6 +148,7 @@ def pretrain(
     torch.manual_seed(settings.seed)
     model = MaskedFramesModel(settings.model)
     model.load_pretrained()
+    corpus = stretches(corpus)
     data = Recordings(corpus, model, progress=progress)
     train, held_out = divide(corpus, settings.held_out)
     names = "\n".join(f"{file} {length}" for (file, *_), length in zip(corpus.table.index, data.lengths, strict=True))
@@ -182,9 +191,9 @@ def pretrain(
         "trained_on": {
             "corpus": corpus.name,
             "title": settings.speech or corpus.info.title,
-            "recordings": len(train),
+            "recordings": _files(corpus, train),
             "hours": round(sum(data.lengths[row] for row in train) / settings.model.front_end.frame_rate / 3600, 3),
-            "held_out": len(held_out),
+            "held_out": _files(corpus, held_out),
             "speech_sha256": speech_sha256,
         },
         "commit": commit(),
@@ -196,6 +205,44 @@ def pretrain(
     save(made, target)  # last, for its config.json says that all is there
     (folder / "state.pt").unlink(missing_ok=True)
     return target
+
+
+def stretches(corpus: Corpus, longest: float = LONGEST) -> Corpus:
+    """The corpus with each recording that is longer than `longest` seconds in stretches of one length.
+
+    Stretches without any sound are left out, for which the long recordings are read once. What is short stays as it is.
+
+    Raises:
+        AudioError: if a recording cannot be heard.
+    """
+    lengths = [corpus.seconds(row) for row in range(len(corpus))]
+    if max(lengths, default=0.0) <= longest:
+        return corpus
+    parts: list[tuple[str, pd.Timedelta, pd.Timedelta]] = []
+    origins: list[tuple[int, bool]] = []  # the row of each part, and whether it is all of it
+    for row, (length, (file, start, end)) in enumerate(zip(lengths, corpus.table.index, strict=True)):
+        number = math.ceil(length / longest)
+        cuts = [start + pd.Timedelta(seconds=length * cut / number) for cut in range(number)]
+        parts += [(file, *ends) for ends in pairwise([*cuts, end])]
+        origins += [(row, number == 1)] * number
+    index = audformat.segmented_index(*zip(*parts, strict=True))
+    cut = replace(corpus, table=corpus.table.iloc[[row for row, _ in origins]].set_axis(index))
+    kept = [part for part, (_, whole) in enumerate(origins) if whole or _sounds(cut, part)]
+    return replace(cut, table=cut.table.iloc[kept])
+
+
+def _sounds(corpus: Corpus, row: int) -> bool:
+    try:
+        corpus.recording(row)
+    except AudioError as error:
+        if error.reason != "silent":
+            raise
+        return False
+    return True
+
+
+def _files(corpus: Corpus, rows: Sequence[int]) -> int:
+    return corpus.table.index[list(rows)].get_level_values("file").nunique()
 
 
 def divide(corpus: Corpus, held_out: float) -> tuple[list[int], list[int]]:
