@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -29,9 +30,18 @@ def test_what_was_scored_is_remembered_once(tmp_path):
     changes.remember(tmp_path, RESULTS)
     first = (tmp_path / changes.NAME).read_bytes()
     assert lines(tmp_path)[-1] == "| toy-v1 | cnn | ab12 | 2 | 71.23 | 50.00 | 6bd1acf270 |"
-    assert changes.read(tmp_path) == [Line("toy-v1", "cnn", "ab12")]
-    changes.remember(tmp_path, RESULTS | {"seeds": [0, 1, 2], "commit": None})
+    assert changes.read(tmp_path) == [Line("toy-v1", "cnn", "ab12", "2", ("71.23", "50.00"))]
+    changes.remember(tmp_path, RESULTS | {"commit": None})
     assert (tmp_path / changes.NAME).read_bytes() == first
+
+
+def test_what_is_trained_anew_is_a_line_and_a_try_and_more_seeds_are_a_line(tmp_path):
+    changes.remember(tmp_path, RESULTS)
+    changes.remember(tmp_path, RESULTS | {"fold_mean": {"wa": 0.75, "ua": 0.5}})
+    assert changes.tries(tmp_path, "toy-v1") == 2
+    changes.remember(tmp_path, RESULTS | {"fold_mean": {"wa": 0.76, "ua": 0.5}, "seeds": [0, 1, 2]})
+    assert len(changes.read(tmp_path)) == 3
+    assert changes.tries(tmp_path, "toy-v1") == 2
 
 
 @pytest.mark.parametrize("changed", [{"fingerprint": "cd34"}, {"model": "other"}, {"protocol": "toy-v2"}])
@@ -62,3 +72,10 @@ def test_dimensions_are_remembered_by_their_ccc(tmp_path):
 def test_an_undefined_score_is_remembered_as_such(tmp_path):
     changes.remember(tmp_path, RESULTS | {"fold_mean": {"wa": float("nan"), "ua": 0.5}})
     assert lines(tmp_path)[-1].split(" | ")[4:6] == ["nan", "50.00"]
+
+
+def test_every_result_of_this_repository_is_on_its_list():
+    folder = Path(__file__).parents[1] / "results"
+    found = [json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("*/*.json")]
+    own = [changes.line_of(results) for results in found if "fold_mean" in results]
+    assert own and not set(own) - set(changes.read(folder))

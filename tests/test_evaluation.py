@@ -12,7 +12,6 @@ import yaml
 from affetto import changes, corpora, evaluation, experiment, protocol, runs, verification
 from affetto.bench import Bench
 from affetto.cache import FeatureCache
-from affetto.changes import Line
 from affetto.errors import ConfigError, CorpusError, ProtocolError, TrainingError
 
 CPU = torch.device("cpu")
@@ -129,7 +128,7 @@ def test_beside_the_results_lie_their_protocol_and_the_list_of_all_that_was_scor
     assert json.loads((path.parent / "protocol.json").read_text()) == dealt.definition
     assert results["folds_sha256"] == dealt.definition["folds_sha256"]
     assert results["tuned_on"] == ["ann"]
-    assert changes.read(path.parents[1]) == [Line(dealt.id, "tiny", tried.fingerprint)]
+    assert changes.read(path.parents[1]) == [changes.line_of(results)]
     run(tried)
     assert changes.tries(path.parents[1], dealt.id) == 1
 

@@ -43,8 +43,8 @@ def check_names(path: Path, results: JSON, comparer: Comparer) -> None:
         "protocol",
         f"is {results['protocol']}, the folder {path.parent.name}",
     )
-    known = changes.Line(results["protocol"], results.get("model", ""), results["fingerprint"])
-    listed = changes.read(path.parents[1])
+    known = results["protocol"], results.get("model"), results["fingerprint"]
+    listed = [(line.protocol, line.row, line.settings) for line in changes.read(path.parents[1])]
     comparer.true(known in listed, "fingerprint", f"is not listed in {changes.NAME}")
 
 
