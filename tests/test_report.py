@@ -17,10 +17,10 @@ import pytest
 import scipy.stats
 import sklearn.metrics
 
-from affetto import changes, report, scores
+from affetto import changes, experiment, report, scores
 from affetto.errors import ConfigError, ProtocolError
 from affetto.files import json_bytes
-from affetto.report import comparisons, exhibits, figures, literature, sections, tables
+from affetto.report import comparisons, exhibits, figures, literature, planned, sections, tables
 
 LABELS = ("anger", "neutral", "sadness")
 SPEAKERS = ("s1", "s2", "s3", "s4", "s5")
@@ -664,6 +664,34 @@ def test_simulated_rows_do_not_stand_beside_the_paper(tmp_path: Path) -> None:
 
 
 # The leakage bill
+
+
+def test_what_experiments_ask_for_and_is_not_there_is_said(tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    asked = {row.name: row for row in experiment.read("emodb_fusion_whisper")}
+    table = predictions(0.9, seeds=[0], folds=loso(), seed=1)
+    for row in ("whisper4", "late_fusion-whisper"):
+        put(results, LOSO, row, table, config=asked[row].config, fingerprint=asked[row].fingerprint)
+    row = "fusion_convbert-robustcnn-whisper3"
+    put(results, LOSO, row, table, config=asked[row].config, fingerprint="other settings")
+    found = {each.experiment: each for each in planned.missing(report.gather(results))}
+    assert found["emodb_fusion_whisper"].rows == ("fusion_convbert-robustbert-whisper3", row)
+    assert found["emodb_fusion_whisper"].fewer == {"whisper4": (1, 3), "late_fusion-whisper": (1, 3)}
+    assert "cnn-swish" in found["emodb_variants"].rows
+    assert "ravdess" not in found  # no recordings of it
+    report.write(results)
+    text = (results / "REPORT.md").read_text(encoding="utf-8")
+    rows = markdown_rows(text[text.index("## What was not run") :], "experiment")
+    assert labelled(rows, "`emodb_fusion_whisper`")[1:] == [
+        "`emodb-loso10`",
+        f"`fusion_convbert-robustbert-whisper3`, `{row}`",
+        "whisper4 1 of 3 and late_fusion-whisper 1 of 3",
+    ]
+
+
+def test_nothing_is_said_to_be_missing_where_all_is_there(_results: Path, written: Path) -> None:
+    assert planned.chapter(report.gather(_results)) is None
+    assert "What was not run" not in (written / "REPORT.md").read_text(encoding="utf-8")
 
 
 def test_the_bill_is_the_difference_to_the_rule_that_shares_nothing(_results: Path, written: Path) -> None:

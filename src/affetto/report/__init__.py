@@ -13,6 +13,7 @@ document      chapters of paragraphs, tables and pictures
 matrix        rows across corpora
 served        every row by groups of speakers
 across        the chapter on rows across corpora
+planned       what the experiments that ship ask for and is not there
 reproduction  a paper, section by section, beside what we measured
 chapters      every other sentence of the report
 pages         REPORT.md and report.html

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from affetto.report import across, figures, reproduction, scoreboards, served
+from affetto.report import across, figures, planned, reproduction, scoreboards, served
 from affetto.report.comparisons import Bill, Pair, pairs, settled, without_tuned
 from affetto.report.document import (
     Block,
@@ -124,6 +124,7 @@ def document(gathered: Gathered, results: Path, out: Path) -> Document:
     beside, known = reproduction.measured(gathered), reproduction.every(gathered)
     ceilings = reproduction.ceilings(gathered)
     chapters += [reproduction.chapter(study, beside, known, ceilings) for study in studies()]
+    chapters += filter(None, [planned.chapter(gathered)])
     chapters.append(Chapter(("What the numbers mean, and what not",), "meaning", (Points(MEANING),)))
     chapters.append(Chapter(("How rows are compared",), COMPARING_PLACE, (Points(COMPARING),)))
     left_out = (*gathered.damaged, *faults)
