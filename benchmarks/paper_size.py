@@ -2,8 +2,8 @@
 
     OMP_NUM_THREADS=1 python benchmarks/paper_size.py SPEECH EMODB
 
-Runs `pretraining/speech_bert_paper.yaml` on a folder of speech and `emodb_fusion_paper.yaml` on EMO-DB for a few steps,
-and tells how long all of theirs would take here.
+Runs `pretraining/speech_bert_paper.yaml` on a folder of speech and the fusion of `emodb_paper_size.yaml` on EMO-DB for
+a few steps, and tells how long all of theirs would take here.
 """
 
 import json
@@ -54,7 +54,8 @@ def pretraining_steps(folder: Path) -> dict[str, float]:
 
 def fusion_steps(root: Path) -> dict[str, float]:
     """Of the fusion with that BERT, fine-tuned on fold 03."""
-    settings = experiment.read_one("emodb_fusion_paper")
+    row = "fusion_convbert-robustbert-a-paper"
+    [settings] = experiment.read("emodb_paper_size", (f"rows.{row}.model.encoder.weights=null",), only=[row])
     bench = Bench.prepare(settings, corpora.read("emodb", root), cache=FeatureCache(), device=CPU)
     rows = [row for row, speaker in enumerate(bench.corpus.table["speaker"]) if speaker not in ("03", "08")]
 
