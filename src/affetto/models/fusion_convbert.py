@@ -63,7 +63,9 @@ class FusionSettings(DownstreamSettings):
         "from the CNN, Q and V from the speech transformer, and so needs two sequences of one length: as an "
         "arrangement of its own, each CNN step is repeated for the states that it covers",
         "the projections to the fusion's width are 1 x 1 convolutions (linear layers); the paper names no kernel",
-        "each fusion layer's output is the next one's query and the memory stays; inner width 4 x 120; Swish",
+        "each fusion layer's output is the next one's query and the memory stays (of equation_10's, the keys alone do: "
+        "its values are the queries); inner width 4 x 120; Swish",
+        "a trainable Swish (swish: trainable) is that of the convolution blocks alone",
         "the last states are averaged over the real steps before the linear layer; the paper does not say how",
         "where frozen Whisper stands for the speech BERT, its states are standardised",
         *speech_bert.READINGS,
