@@ -685,7 +685,7 @@ def test_what_experiments_ask_for_and_is_not_there_is_said(tmp_path: Path) -> No
     assert labelled(rows, "`emodb_fusion_whisper`")[1:] == [
         "`emodb-loso10`",
         f"`fusion_convbert-robustbert-whisper3`, `{row}`",
-        "whisper4 1 of 3 and late_fusion-whisper 1 of 3",
+        "`whisper4` 1 of 3, `late_fusion-whisper` 1 of 3",
     ]
 
 

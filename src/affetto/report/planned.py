@@ -1,13 +1,14 @@
 """What the experiments that ship ask for and a folder of results does not hold."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from affetto import experiment
 from affetto.experiment import Experiment
 from affetto.report.document import Chapter, Grid, Paragraph
 from affetto.report.sections import Gathered, Row
-from affetto.report.tables import DASH, Code, Table, Text, listed
+from affetto.report.tables import DASH, Code, Table, Text
 
 PLACE = "not-run"
 """Anchor of the chapter."""
@@ -59,7 +60,7 @@ def chapter(gathered: Gathered) -> Chapter | None:
         " runs what is missing; nothing is put in its place.",
     )
     rows = tuple(
-        ((Code(each.experiment),), (Code(each.protocol),), tuple(_coded(each.rows)) or (DASH,), _seeds(each))
+        ((Code(each.experiment),), (Code(each.protocol),), _coded(each.rows), _coded(each.fewer, _seeds(each)))
         for each in found
     )
     table = Table(("experiment", "protocol", "not run", "seeds that there are"), rows, words=(0, 1, 2, 3))
@@ -83,10 +84,11 @@ def _missing(name: str, protocol: str, asked: list[Experiment], there: dict[tupl
     return Missing(name, protocol, tuple(rows), fewer)
 
 
-def _coded(names: tuple[str, ...]) -> Iterator[str]:
-    for number, name in enumerate(names):
-        yield from (", ", Code(name)) if number else (Code(name),)
+def _coded(names: Iterable[str], said: Mapping[str, str] = MappingProxyType({})) -> Text:
+    """Names with what is said of each; a dash for none."""
+    pieces = [piece for name in names for piece in (", ", Code(name), said.get(name, ""))]
+    return tuple(pieces[1:]) or (DASH,)
 
 
-def _seeds(each: Missing) -> Text:
-    return (listed(f"{name} {there} of {asked}" for name, (there, asked) in each.fewer.items()) or DASH,)
+def _seeds(each: Missing) -> dict[str, str]:
+    return {name: f" {there} of {asked}" for name, (there, asked) in each.fewer.items()}
