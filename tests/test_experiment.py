@@ -63,6 +63,12 @@ def test_an_experiment_states_only_what_differs(written):
     assert in_full.fingerprint == short.fingerprint
 
 
+def test_a_folder_of_the_same_name_does_not_hide_an_experiment_that_ships(tmp_path, monkeypatch):
+    (tmp_path / "ravdess").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert experiment.read("ravdess")[0].corpus == "ravdess"
+
+
 @pytest.mark.parametrize("name", experiment.names())
 def test_experiments_that_ship_can_be_read_by_name(name):
     for shipped in experiment.read(name):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from affetto import report
+from affetto import evaluation, report
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results"
@@ -22,7 +22,7 @@ def test_tables_quote_the_results_files(page: str, tmp_path: Path) -> None:
 
 def test_the_report_is_that_of_these_results(tmp_path: Path) -> None:
     copy = Path(shutil.copytree(RESULTS, tmp_path / "results", ignore=shutil.ignore_patterns("cells")))
-    report.write(copy)
+    report.write(copy, asked=evaluation.asked())
     now, then = ((folder / "REPORT.md").read_text(encoding="utf-8") for folder in (copy, RESULTS))
     assert now == then, "results/REPORT.md is of other results; write it anew with report.write"
 

@@ -17,7 +17,7 @@ import pytest
 import scipy.stats
 import sklearn.metrics
 
-from affetto import changes, experiment, report, scores
+from affetto import changes, evaluation, experiment, report, scores
 from affetto.errors import ConfigError, ProtocolError
 from affetto.files import json_bytes
 from affetto.report import comparisons, exhibits, figures, literature, planned, sections, tables
@@ -674,12 +674,12 @@ def test_what_experiments_ask_for_and_is_not_there_is_said(tmp_path: Path) -> No
         put(results, LOSO, row, table, config=asked[row].config, fingerprint=asked[row].fingerprint)
     row = "fusion_convbert-robustcnn-whisper3"
     put(results, LOSO, row, table, config=asked[row].config, fingerprint="other settings")
-    found = {each.experiment: each for each in planned.missing(report.gather(results))}
+    found = {each.experiment: each for each in planned.missing(report.gather(results), evaluation.asked())}
     assert found["emodb_fusion_whisper"].rows == ("fusion_convbert-robustbert-whisper3", row)
     assert found["emodb_fusion_whisper"].fewer == {"whisper4": (1, 3), "late_fusion-whisper": (1, 3)}
     assert "cnn-swish" in found["emodb_variants"].rows
     assert "ravdess" not in found  # no recordings of it
-    report.write(results)
+    report.write(results, asked=evaluation.asked())
     text = (results / "REPORT.md").read_text(encoding="utf-8")
     rows = markdown_rows(text[text.index("## What was not run") :], "experiment")
     assert labelled(rows, "`emodb_fusion_whisper`")[1:] == [
@@ -690,7 +690,7 @@ def test_what_experiments_ask_for_and_is_not_there_is_said(tmp_path: Path) -> No
 
 
 def test_nothing_is_said_to_be_missing_where_all_is_there(_results: Path, written: Path) -> None:
-    assert planned.chapter(report.gather(_results)) is None
+    assert planned.chapter(report.gather(_results), evaluation.asked()) is None
     assert "What was not run" not in (written / "REPORT.md").read_text(encoding="utf-8")
 
 

@@ -11,18 +11,27 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from affetto import changes, report, scores
+from affetto import changes, report, resources, scores
 from affetto.cache import FeatureCache
 from affetto.cells import Cell, Work, cores, finish
 from affetto.config import JSON
 from affetto.corpora.base import Corpus
 from affetto.device import Precision
 from affetto.errors import AffettoError
-from affetto.experiment import Experiment
+from affetto.experiment import Experiment, names, read
 from affetto.files import json_bytes, write_whole
 from affetto.progress import Progress, no_progress
 from affetto.provenance import commit, machine
 from affetto.scores import Scoring
+
+
+def asked() -> tuple[report.Asked, ...]:
+    """Every row that the experiments that ship ask for."""
+    return tuple(
+        report.Asked(name, row.corpus, row.protocol, row.name, row.fingerprint, row.seeds)
+        for name in names()
+        for row in read(resources.folder("experiments") / f"{name}.yaml")
+    )
 
 
 def benchmark(

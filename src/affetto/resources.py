@@ -24,7 +24,7 @@ def settings_file(source: str | Path, kind: Literal["", "pretraining"] = "") -> 
         ConfigError: if it is neither.
     """
     path = Path(source)
-    if path.exists() or path.suffix:
+    if path.is_file() or path.suffix:
         return path
     if str(source) not in settings_names(kind):
         raise ConfigError(f"{source}: no such settings file, and none that ships: {', '.join(settings_names(kind))}")

@@ -203,9 +203,10 @@ def report(
     ] = None,
 ) -> None:
     """Make tables beside the papers', figures and one web page out of a folder of results."""
+    from affetto import evaluation
     from affetto import report as reports
 
-    for path in reports.write(results, out_folder):
+    for path in reports.write(results, out_folder, evaluation.asked()):
         err.print(f"wrote: {path}", markup=False, highlight=False)
     for path in fill or ():
         changed = reports.fill(path, results)

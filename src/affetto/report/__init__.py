@@ -26,10 +26,12 @@ from affetto.report.figures import confusion_figure, error_figure, misheard_figu
 from affetto.report.learning import curve_figure, frames_figure
 from affetto.report.markers import fill
 from affetto.report.pages import write
+from affetto.report.planned import Asked
 from affetto.report.scoreboards import called
 from affetto.report.sections import gather, read
 
 __all__ = [
+    "Asked",
     "called",
     "compare",
     "confidence_figure",

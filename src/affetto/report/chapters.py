@@ -2,6 +2,7 @@
 
 import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -100,13 +101,14 @@ COMPARING_PLACE = "comparing"
 """Anchor of the chapter that says what the columns of a comparison are."""
 
 
-def document(gathered: Gathered, results: Path, out: Path) -> Document:
+def document(gathered: Gathered, results: Path, out: Path, asked: Sequence[planned.Asked] = ()) -> Document:
     """The whole report.
 
     Args:
         gathered: what it is about.
         results: the folder of results.
         out: where the report will lie.
+        asked: rows whose absence it tells.
     """
     found, faults = settled(gathered.sections)
     billed = {bill.corpus for bill in found}
@@ -124,7 +126,7 @@ def document(gathered: Gathered, results: Path, out: Path) -> Document:
     beside, known = reproduction.measured(gathered), reproduction.every(gathered)
     ceilings = reproduction.ceilings(gathered)
     chapters += [reproduction.chapter(study, beside, known, ceilings) for study in studies()]
-    chapters += filter(None, [planned.chapter(gathered)])
+    chapters += filter(None, [planned.chapter(gathered, asked)])
     chapters.append(Chapter(("What the numbers mean, and what not",), "meaning", (Points(MEANING),)))
     chapters.append(Chapter(("How rows are compared",), COMPARING_PLACE, (Points(COMPARING),)))
     left_out = (*gathered.damaged, *faults)

@@ -1,5 +1,6 @@
 """The report as files: `REPORT.md` with its pictures, and one page of HTML that needs nothing beside it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import jinja2
@@ -10,6 +11,7 @@ from affetto.files import write_whole
 from affetto.report import tables
 from affetto.report.chapters import document
 from affetto.report.document import Document, Picture, to_markdown
+from affetto.report.planned import Asked
 from affetto.report.sections import gather
 from affetto.report.tables import plural
 
@@ -18,12 +20,13 @@ FIGURES = "figures"
 """Folder of pictures beside `REPORT.md`."""
 
 
-def write(results: Path, out: Path | None = None) -> list[Path]:
+def write(results: Path, out: Path | None = None, asked: Sequence[Asked] = ()) -> list[Path]:
     """Write the report of a folder of results.
 
     Args:
         results: as `affetto benchmark` writes it.
         out: where `REPORT.md`, `report.html` and `figures/` go; None: into `results`.
+        asked: rows whose absence the report tells, such as `evaluation.asked()`.
 
     Returns:
         The files that were written, the two reports first. The same results give the same bytes.
@@ -35,7 +38,7 @@ def write(results: Path, out: Path | None = None) -> list[Path]:
     gathered = gather(results)
     out = results if out is None else out
     (out / FIGURES).mkdir(parents=True, exist_ok=True)
-    report = document(gathered, results, out)
+    report = document(gathered, results, out, asked)
     contents = {out / "REPORT.md": to_markdown(report, FIGURES), out / "report.html": to_html(report)}
     for picture in report.pictures():
         if picture.file is None:

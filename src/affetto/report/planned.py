@@ -1,17 +1,36 @@
 """What the experiments that ship ask for and a folder of results does not hold."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from affetto import experiment
-from affetto.experiment import Experiment
 from affetto.report.document import Chapter, Grid, Paragraph
 from affetto.report.sections import Gathered, Row
 from affetto.report.tables import DASH, Code, Table, Text
 
 PLACE = "not-run"
 """Anchor of the chapter."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A row that an experiment asks for.
+
+    Args:
+        experiment: the name that it ships by.
+        corpus: its name.
+        protocol: as the experiment has it.
+        row: its id.
+        fingerprint: of its settings.
+        seeds: all of them.
+    """
+
+    experiment: str
+    corpus: str
+    protocol: str
+    row: str
+    fingerprint: str
+    seeds: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -31,26 +50,24 @@ class Missing:
     fewer: dict[str, tuple[int, int]]
 
 
-def missing(gathered: Gathered) -> tuple[Missing, ...]:
-    """What is not there of the experiments that ship, on the corpora that results are of.
+def missing(gathered: Gathered, asked: Sequence[Asked]) -> tuple[Missing, ...]:
+    """What is not there of what is asked for, on the corpora that results are of.
 
     Experiments on other corpora are left out: who has not their recordings cannot run them.
     """
     there = {_key(row): row for section in gathered.sections for row in section.rows}
     corpora = {corpus for corpus, _, _ in there}
-    found = []
-    for name in experiment.names():
-        by_protocol: dict[str, list[Experiment]] = {}
-        for each in experiment.read(name):
-            if each.corpus in corpora:
-                by_protocol.setdefault(each.protocol, []).append(each)
-        found += [_missing(name, protocol, rows, there) for protocol, rows in by_protocol.items()]
+    together: dict[tuple[str, str], list[Asked]] = {}
+    for each in asked:
+        if each.corpus in corpora:
+            together.setdefault((each.experiment, each.protocol), []).append(each)
+    found = [_missing(*key, rows, there) for key, rows in together.items()]
     return tuple(each for each in found if each.rows or each.fewer)
 
 
-def chapter(gathered: Gathered) -> Chapter | None:
+def chapter(gathered: Gathered, asked: Sequence[Asked]) -> Chapter | None:
     """A table of what is missing; None if nothing is."""
-    found = missing(gathered)
+    found = missing(gathered, asked)
     if not found:
         return None
     words = (
@@ -73,14 +90,14 @@ def _key(row: Row) -> tuple[str, str, str]:
     return str(config.get("corpus")), str(config.get("protocol")), row.name
 
 
-def _missing(name: str, protocol: str, asked: list[Experiment], there: dict[tuple[str, str, str], Row]) -> Missing:
+def _missing(name: str, protocol: str, asked: list[Asked], there: dict[tuple[str, str, str], Row]) -> Missing:
     rows, fewer = [], {}
     for each in asked:
-        row = there.get((each.corpus, each.protocol, each.name))
+        row = there.get((each.corpus, each.protocol, each.row))
         if row is None or row.results["fingerprint"] != each.fingerprint:
-            rows.append(each.name)
+            rows.append(each.row)
         elif set(each.seeds) - set(row.results["seeds"]):
-            fewer[each.name] = (len(set(each.seeds) & set(row.results["seeds"])), len(each.seeds))
+            fewer[each.row] = (len(set(each.seeds) & set(row.results["seeds"])), len(each.seeds))
     return Missing(name, protocol, tuple(rows), fewer)
 
 
