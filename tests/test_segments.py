@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pyannote.core import Annotation, Segment
 from pyannote.metrics.identification import IdentificationErrorRate
@@ -34,6 +34,7 @@ def found(probabilities: np.ndarray, settings: RegionSettings, pieces: int = 1) 
 
 @settings(max_examples=60, deadline=None)
 @given(PROBABILITIES, st.sampled_from([(0.5, 0.35), (0.5, 0.5), (0.7, 0.2)]), st.sampled_from([0.2, 0.3, 0.4]))
+@example(np.array([0.55, 0, *[0.4] * 7, 0.55], np.float32), (0.5, 0.35), 0.2)  # neither speech nor silence ends nothing
 def test_regions_are_those_of_silero(probabilities, levels, silence):
     from silero_vad.utils_vad import get_speech_timestamps_from_probs
 

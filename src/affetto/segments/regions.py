@@ -1,8 +1,9 @@
 """Where in a recording speech is: found in the probabilities of `affetto.vad` as they come, or given by somebody else.
 
-Found, a region begins with a frame at least as likely as `on`, and ends where `silence` seconds have followed a frame
-below `off` without one above `on`: the rule of silero-vad's own `get_speech_timestamps`, here online. Then come
-`pad` seconds at either side. What is longer than `longest` is cut where, in its second half, speech was least likely.
+Found, a region begins with a frame at least as likely as `on`, and ends with a frame below `off` where another frame
+below `off` comes `silence` seconds or more later and none as likely as `on` lies between: the rule of silero-vad's own
+`get_speech_timestamps`, here online. Then come `pad` seconds at either side. What is longer than `longest` is cut
+where, in its second half, speech was least likely.
 Given, a region is a line of a table or of a diarisation; what is longer than `longest` is cut evenly.
 """
 
@@ -156,10 +157,10 @@ class Finder:
         self._heard.append(probability)
         if probability >= settings.on:
             self._quiet = None
-        elif probability < settings.off and self._quiet is None:
-            self._quiet = at
-        if self._quiet is not None and (at - self._quiet) * FRAME_SECONDS >= settings.silence:
-            return self._end()
+        elif probability < settings.off:
+            self._quiet = at if self._quiet is None else self._quiet
+            if (at - self._quiet) * FRAME_SECONDS >= settings.silence:
+                return self._end()
         if (at + 1 - self._start) * FRAME_SECONDS >= settings.longest:
             return self._divide()
         return None
