@@ -108,25 +108,21 @@ def test_joined_sequences_follow_each_other_clip_by_clip(lengths, more, again):
 @settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(1, 9), st.integers(1, 60)), min_size=1, max_size=5),
+    st.sampled_from([1, 2.5, 7, 64]),
     st.integers(0, 4),
     st.integers(0, 4),
 )
-def test_stretched_steps_are_repeated_evenly_whatever_is_padded(lengths, more, again):
+def test_stretched_steps_are_repeated_for_what_they_cover_whatever_is_padded(lengths, every, more, again):
     coarse, fine = zip(*lengths, strict=True)
     steps = sequences(*coarse)
     like = longer(pad(sequences(*fine)), again)
-    stretched = stretch(longer(pad(steps), more), like)
+    stretched = stretch(longer(pad(steps), more), like, every)
     assert stretched.lengths.tolist() == list(fine)
     assert len(stretched.values[0]) == len(like.values[0])
     assert not stretched.values[~stretched.mask].any()
     for clip, n, row in zip(steps, fine, stretched.unbind(), strict=True):
-        which = [clip[:, 0].tolist().index(value) for value in row[:, 0].tolist()]
-        assert torch.equal(row, clip[which])
-        assert which == sorted(which)
-        counts = np.bincount(which, minlength=len(clip))
-        assert counts.max() - counts.min() <= 1
-        if n % len(clip) == 0:
-            assert which == np.repeat(np.arange(len(clip)), n // len(clip)).tolist()
+        ends = [every * (step + 1) for step in range(len(clip) - 1)]
+        assert torch.equal(row, clip[np.searchsorted(ends, range(n), side="right")])
 
 
 def longer(padded: Padded, more: int) -> Padded:

@@ -73,6 +73,7 @@ SMALL = {
         "encoder": {**TINY_BERT, "trainable": False},
         "swish": "trainable",
     },
+    "fusion_convbert whisper equation_10": {**TINY_FUSION, "encoder": TINY_WHISPER, "arrangement": "equation_10"},
     "fusion_convbert whisper frozen": {**TINY_FUSION, "encoder": TINY_WHISPER},
     "fusion_convbert whisper trainable": {**TINY_FUSION, "encoder": {**TINY_WHISPER, "trainable": True}},
     "late_fusion dimensions": {
@@ -500,6 +501,19 @@ def test_functionals_hear_how_loud_a_clip_is():
 
 
 @torch.inference_mode()
+def test_a_step_of_the_cnn_covers_half_as_many_of_whispers_states():
+    """Eq. (10) with Whisper, whose states come at 50 a second, where the CNN hears 100 frames."""
+    model = built("fusion_convbert whisper equation_10")
+    seen: dict[str, Tensor] = {}
+    steps = model.project_cnn.register_forward_hook(lambda _module, _inputs, output: seen.update(steps=output))
+    keys = model.fusion[0].register_forward_hook(lambda _layer, inputs, _output: seen.update(keys=inputs[1].values))
+    model.listen(pad([waveform(160 * 278)]))
+    steps.remove()
+    keys.remove()
+    assert torch.equal(seen["keys"], seen["steps"].repeat_interleave(32, dim=1)[:, :139])
+
+
+@torch.inference_mode()
 def test_the_fusion_asks_from_the_cnns_steps_and_answers_on_them():
     model = built("fusion_convbert speech_bert")
     seen = []
@@ -515,7 +529,8 @@ def test_the_fusion_asks_from_the_cnns_steps_and_answers_on_them():
 @pytest.mark.parametrize(
     "variant", [name for name in SMALL if name.startswith("fusion_convbert") and "whisper" not in name]
 )
-def test_each_arrangement_asks_and_answers_as_the_paper_has_it(variant):
+@pytest.mark.parametrize("frames", [256, 278])
+def test_each_arrangement_asks_and_answers_as_the_paper_has_it(variant, frames):
     """Queries, keys and values of each layer: Figure 4a and b, section 3.4, eq. (10)."""
     model = built(variant)
     seen: dict[str, Tensor] = {}
@@ -527,17 +542,17 @@ def test_each_arrangement_asks_and_answers_as_the_paper_has_it(variant):
         layer.register_forward_hook(lambda _layer, inputs, output: layers.append([*inputs, output]))
         for layer in model.fusion
     ]
-    logits = model.listen(pad([waveform(160 * 256 - 1)]))  # 256 frames
+    logits = model.listen(pad([waveform(160 * frames - 1)]))
     for hook in hooks:
         hook.remove()
     cnn, bert = seen["cnn"], seen["bert"]
-    assert (cnn.shape, bert.shape) == ((1, 4, 24), (1, 256, 24))
+    assert (cnn.shape, bert.shape) == ((1, -(-frames // 64), 24), (1, frames, 24))
     both = torch.cat([cnn, bert], dim=1)
     queries, keys, values = {
         "robust_bert": (cnn, bert, bert),
         "robust_cnn": (bert, cnn, cnn),
         "concatenation": (both, None, None),  # None: what the layer before gave, or at first the queries
-        "equation_10": (bert, cnn.repeat_interleave(64, dim=1), None),
+        "equation_10": (bert, cnn.repeat_interleave(64, dim=1)[:, :frames], None),
     }[model.settings.arrangement]
     assert len(layers) == 2
     for asked, answered, *rest in ([part.values for part in layer] for layer in layers):

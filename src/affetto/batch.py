@@ -114,12 +114,16 @@ def join(first: Padded, second: Padded) -> Padded:
     return Padded(joined.values, first.lengths + second.lengths)
 
 
-def stretch(steps: Padded, like: Padded) -> Padded:
-    """Coarse steps (B, T, D) repeated until each clip has as many as it has of `like`, (B, S, ...); (B, S, D)."""
-    lengths = like.lengths[:, None]
-    positions = torch.arange(like.values.shape[1], device=lengths.device)[None]  # (1, S)
-    index = (positions * steps.lengths[:, None]).div(lengths, rounding_mode="floor")
-    index = index.minimum(steps.lengths[:, None] - 1)  # beyond a clip's end: whatever, it is zeroed
+def stretch(steps: Padded, like: Padded, every: float) -> Padded:
+    """Coarse steps (B, T, D), each repeated for the positions of `like`, (B, S, ...), that it covers; (B, S, D).
+
+    Args:
+        steps: the first covers positions from 0 on, and so on; the last one all that are left.
+        like: whose lengths the result has.
+        every: positions that a step covers; it need not be whole.
+    """
+    positions = torch.arange(like.values.shape[1], device=like.lengths.device)
+    index = positions.div(every, rounding_mode="floor").long()[None].minimum(steps.lengths[:, None] - 1)  # (B, S)
     repeated = steps.values.gather(1, expand(index, steps.values).expand(*index.shape, *steps.values.shape[2:]))
     return Padded(repeated, like.lengths).zeroed()
 

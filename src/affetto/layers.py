@@ -20,7 +20,8 @@ class TransformerLayer(nn.Module):
     """A post-norm transformer layer whose queries may look at another sequence than their own.
 
     With the sequence itself as keys and values this is BERT's layer (Devlin et al., 2018), eqs. (6) to (9) of the first
-    paper; with another sequence it is the first paper's fusion layer.
+    paper, with one difference: eq. (9) as printed adds the layer's input to what the feed-forward layer gives, BERT
+    what went into that. With another sequence it is the first paper's fusion layer.
 
     Args:
         width: of queries, keys, values and output.
@@ -105,11 +106,18 @@ class Standardize(nn.Module):
 
     @torch.no_grad()
     def fit(self, features: Iterable[Tensor]) -> None:
-        """Take mean and (biased) deviation from the rows of training features, each (n, width)."""
-        rows = torch.cat([part.double() for part in features])
-        self.mean.copy_(rows.mean(dim=0))
+        """Take mean and (biased) deviation from the rows of training features, each (n, width); one part at a time."""
+        count, mean, squares = 0, torch.zeros_like(self.mean).double(), torch.zeros_like(self.mean).double()
+        for part in features:  # Chan, Golub and LeVeque (1983), eq. (1.5): joins the sums of two parts
+            rows = part.double()
+            off = rows.mean(dim=0) - mean
+            total = count + len(rows)
+            squares += (rows - rows.mean(dim=0)).square().sum(dim=0) + off.square() * (count * len(rows) / total)
+            mean += off * (len(rows) / total)
+            count = total
+        self.mean.copy_(mean)
         # A feature that never changes carries nothing; dividing by 1 keeps it at zero.
-        deviation = rows.std(dim=0, correction=0)
+        deviation = (squares / count).sqrt()
         self.deviation.copy_(torch.where(deviation > 0, deviation, 1.0))
 
     def forward(self, features: Tensor) -> Tensor:
@@ -221,6 +229,7 @@ class ConvStack(nn.Module):
     ) -> None:
         super().__init__()
         self.strides = strides
+        self.stride = math.prod(strides)
         self.blocks = nn.ModuleList(
             ConvBlock(inputs, outputs, swish=swish) for inputs, outputs in zip((1, *channels), channels, strict=False)
         )

@@ -61,7 +61,7 @@ class Frozen(nn.Module):
         self.encoder = Whisper(settings).requires_grad_(False)
         self.width = self.encoder.width * (len(QUANTILES) if summary == "loud_quantiles" else 1)
         self._unpacked: str | None = None  # the fingerprint before `prepare`
-        self.frame_rate = settings.front_end.frame_rate / 2 if summary == "none" else None
+        self.frame_rate = settings.frame_rate if summary == "none" else None
 
     def prepare(self, *, bf16: bool) -> None:
         """Make it fast at clips of ever other lengths, a few at a time. What is prepared must not be saved.

@@ -32,6 +32,8 @@ PRESETS = {
 READINGS = (
     "the speech BERT is 256 wide with 4 heads unless told otherwise; the paper's is 768 wide with 12 (preset `paper`)",
     "the speech BERT has GELU, as BERT and Mockingjay have; the paper names Swish without saying where",
+    "what is added to the feed-forward layer's output is its own input, as in BERT; eq. (9) as printed adds X, what "
+    "went into the attention before it",
 )
 """How models with a speech BERT differ from the first paper, or may."""
 

@@ -46,6 +46,11 @@ class WhisperSettings(Settings):
     positions: int = Field(default=1500, ge=1)
     """Longest piece that is encoded at once; 1500 is 30 s."""
 
+    @property
+    def frame_rate(self) -> float:
+        """States a second: the second convolution halves the frames."""
+        return self.front_end.frame_rate / 2
+
     @model_validator(mode="after")
     def _check_outputs(self) -> "WhisperSettings":
         if not self.outputs or min(self.outputs) < 1:

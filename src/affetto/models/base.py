@@ -159,6 +159,12 @@ READINGS = (
 )
 """What every model of the first paper reads alike where the paper is silent or unclear."""
 
+CNN_READINGS = (
+    "layer norm runs over the channels of each time-frequency point; the paper does not say over what",
+    "pooling takes the maximum; the paper does not say which",
+)
+"""What those with its convolution blocks do."""
+
 REGISTRY: dict[str, ModelInfo] = {}
 M = TypeVar("M", bound=type[SpeechModel])
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from affetto.batch import Padded
 from affetto.frontend import LogMel, NamedFrontEnd
 from affetto.layers import Classifier, ConvStack, Swish, max_pool
-from affetto.models.base import READINGS, ModelSettings, SpeechModel, Streams, register
+from affetto.models.base import CNN_READINGS, READINGS, ModelSettings, SpeechModel, Streams, register
 
 
 class CNNSettings(ModelSettings):
@@ -39,8 +39,7 @@ class CNNSettings(ModelSettings):
     paper="Fusion-ConvBERT (section 3.2, Table 1)",
     differs=(
         *READINGS,
-        "layer norm runs over the channels of each time-frequency point; the paper does not say over what",
-        "pooling takes the maximum; the paper does not say which",
+        *CNN_READINGS,
         "what time is left after the last pooling is averaged: Table 1's 1 x 1 x 512 holds for one length only",
         "the dense layer ends in Swish, the paper's activation; Table 1 names none",
     ),

@@ -8,6 +8,12 @@ from torch import nn
 from affetto.layers import TransformerLayer
 from affetto.models.base import ModelSettings
 
+READINGS = (
+    "the fusion's or downstream layers have a dropout of 0.1 after attention and feed-forward, too, as BERT's have; "
+    "the paper names that of attention alone, 0.3",
+)
+"""What models that end in such a transformer read into the paper."""
+
 
 class DownstreamSettings(ModelSettings):
     """Settings of a model that ends in such a transformer; the defaults are the paper's."""

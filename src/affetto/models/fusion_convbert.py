@@ -27,7 +27,8 @@ from affetto.encoders.speech_bert import SpeechBert, SpeechBertSettings
 from affetto.encoders.whisper import Whisper, WhisperSettings
 from affetto.frontend import LogMel, NamedFrontEnd
 from affetto.layers import Classifier, ConvStack, Standardize, Swish
-from affetto.models.base import READINGS, SpeechModel, Streams, register
+from affetto.models import downstream
+from affetto.models.base import CNN_READINGS, READINGS, SpeechModel, Streams, register
 from affetto.models.downstream import DownstreamSettings, transformer
 from affetto.pretrained import encoder_weights
 
@@ -68,6 +69,8 @@ class FusionSettings(DownstreamSettings):
         "a trainable Swish (swish: trainable) is that of the convolution blocks alone",
         "the last states are averaged over the real steps before the linear layer; the paper does not say how",
         "where frozen Whisper stands for the speech BERT, its states are standardised",
+        *CNN_READINGS,
+        *downstream.READINGS,
         *speech_bert.READINGS,
         *READINGS,
     ),
@@ -143,10 +146,18 @@ class FusionConvBERT(SpeechModel):
                 for layer in self.fusion:
                     fused = layer(fused, fused)
             case "equation_10":
-                fused, keys = states, stretch(steps, states)
+                fused, keys = states, stretch(steps, states, self.stack.stride * self._states_a_frame)
                 for layer in self.fusion:
                     fused = layer(fused, keys, fused)
         return fused
+
+    @property
+    def _states_a_frame(self) -> float:
+        """States of the speech transformer for each frame that the CNN hears."""
+        if isinstance(self.encoder, SpeechBert):
+            return 1.0
+        assert isinstance(self.settings.encoder, WhisperSettings)
+        return self.settings.encoder.frame_rate / self.settings.front_end.frame_rate
 
     def _speech_states(self, streams: Streams) -> Padded:
         if self.encoder is None:

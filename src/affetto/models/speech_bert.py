@@ -14,6 +14,7 @@ from affetto.encoders import speech_bert, weights
 from affetto.encoders.speech_bert import SpeechBert, SpeechBertSettings
 from affetto.frontend import LogMel, NamedFrontEnd
 from affetto.layers import Classifier
+from affetto.models import downstream
 from affetto.models.base import READINGS, SpeechModel, Streams, register
 from affetto.models.downstream import DownstreamSettings, transformer
 
@@ -39,6 +40,7 @@ class SpeechBertModelSettings(DownstreamSettings):
         "the downstream transformer has the fusion's size (L' = 3, H = 120, A = 6) and attends to itself; the paper "
         "only says that there is one",
         "the last states are averaged over the real frames before the linear layer; the paper does not say how",
+        *downstream.READINGS,
         *speech_bert.READINGS,
         *READINGS,
     ),
