@@ -423,6 +423,28 @@ def test_an_average_is_the_mean_of_its_rows_cells_and_trains_nothing(table, run,
     assert (verified.faults, verified.numbers > 0) == ((), True)
 
 
+def test_an_average_is_made_anew_when_one_of_its_rows_was(table, run, spoken):
+    corpus = corpora.read("table", spoken)
+    [first] = {path.parent for path in [run(*table(), corpus=corpus)]}
+    cell = next((first / "cells" / "voice").glob("*-0.json"))
+    content = json.loads(cell.read_text())
+    for row in content["predictions"]:
+        row.update(prediction="anger", probabilities=[1.0, 0.0, 0.0])
+    cell.write_text(json.dumps(content))
+    both = first / "cells" / "both" / cell.name
+    before = json.loads(both.read_text())["predictions"]
+    assert verification.verify(first / "both.json", corpus).faults == (
+        f"cells.{cell.stem}: is not the mean of what its rows answered; were they trained anew?",
+    )
+    run(*table(), corpus=corpus)
+    after = json.loads(both.read_text())["predictions"]
+    words = json.loads((first / "cells" / "words" / cell.name).read_text())["predictions"]
+    assert before != after
+    for row, word in zip(after, words, strict=True):
+        assert row["probabilities"][0] == pytest.approx((1 + word["probabilities"][0]) / 2, abs=1.1e-5)
+    assert verification.verify(first / "both.json", corpus).faults == ()
+
+
 def test_an_average_follows_its_rows(table, run, spoken):
     before, after = table(), table(training={"epochs": 3, "learning_rate": 0.05})
     corpus = corpora.read("table", spoken)

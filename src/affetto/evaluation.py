@@ -21,7 +21,7 @@ from affetto.errors import AffettoError
 from affetto.experiment import Experiment, names, read
 from affetto.files import json_bytes, write_whole
 from affetto.progress import Progress, no_progress
-from affetto.provenance import commit, machine
+from affetto.provenance import commit, machine, together
 from affetto.scores import Scoring
 
 
@@ -121,7 +121,7 @@ def _write_results(cells: Sequence[Cell], work: Work) -> Path:
         "fingerprint": experiment.fingerprint,
         "seeds": list(experiment.seeds),
         "config": experiment.config,
-        **{key: "; ".join(sorted({cell[key] for cell in finished if cell[key]})) or None for key in work.origin},
+        **{key: together(cell[key] for cell in finished) for key in work.origin},
         "seconds": round(sum(cell["seconds"] for cell in finished), 1),
         **scores.summarise(table, experiment.task.name, task.labels),
     }

@@ -3,6 +3,7 @@
 import os
 import platform
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -36,3 +37,13 @@ def machine(device: torch.device, precision: Precision) -> str:
         f"{os.cpu_count()} cores {platform.machine()}, {platform.system()}, {device.type} {numbers}, "
         f"Python {platform.python_version()}, torch {torch.__version__}, affetto {__version__}"
     )
+
+
+def together(origins: Iterable[str | None]) -> str | None:
+    """Commits or machines of what several things come from, each once; None if none is known.
+
+    Example:
+        >>> together(["one; two", None, "two"])
+        'one; two'
+    """
+    return "; ".join(sorted({one for each in origins if each for one in each.split("; ")})) or None

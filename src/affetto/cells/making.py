@@ -17,6 +17,7 @@ from affetto.corpora.base import Corpus
 from affetto.errors import ConfigError, ProtocolError
 from affetto.experiment import Experiment
 from affetto.files import json_bytes, write_whole
+from affetto.provenance import together
 
 KEEP = 60.0
 """Seconds after which the state of a training is kept again: a killed worker loses no more than that and an epoch."""
@@ -115,11 +116,12 @@ def _second_stage(bench: Bench, cells: Sequence[Cell]) -> list[tuple[Tensor, tup
 
 
 def average(work: Work) -> None:
-    """Make the cells of rows that average others from the cells of these."""
+    """Make the cells of rows that average others from the cells of these, anew where these are others than before."""
     for cell in (each for own in work.cells if own.experiment.average for each in (own, *own.further)):
-        if not cell.path.exists():
+        content = json_bytes(_fuse(cell, work))
+        if not cell.path.exists() or cell.path.read_bytes() != content:
             cell.path.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(cell.path, json_bytes(_fuse(cell, work)))
+            write_whole(cell.path, content)
 
 
 def _of(experiment: Experiment, cell: Cell, work: Work) -> Cell:
@@ -156,7 +158,7 @@ def _fuse(cell: Cell, work: Work) -> JSON:
         "test": scores.plain(scoring.of(pd.DataFrame(map(scoring.flat, records)))),
         "predictions": records,
         "seconds": round(sum(each["seconds"] for each in averaged), 1),
-        **{key: "; ".join(sorted({each[key] for each in averaged if each[key]})) or None for key in work.origin},
+        **{key: together(each[key] for each in averaged) for key in work.origin},
     }
 
 

@@ -1,12 +1,17 @@
 """The trainings that predictions came from."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from affetto.scores import JSON, Scoring
 from affetto.verification.comparer import Comparer
 from affetto.verification.folder import PROTOCOL, beside, objects
+
+OF_AVERAGES = 1e-4
+"""Largest difference between an average's answer and the mean of its rows' answers, all of which are kept rounded."""
 
 
 def check_cells(
@@ -21,6 +26,7 @@ def check_cells(
     if not folder.is_dir():
         comparer.fault("cells", f"there is no cells/{folder.name}: its trainings are not there")
         return
+    averaged = [str(row.get("name")) for row in objects(results["config"].get("average"))]
     hashes = {fold.get("fold"): fold.get("sha256") for fold in objects(definition.get("folds"))}
     finished: list[JSON] = []
     for fold in results["folds"]:
@@ -44,9 +50,12 @@ def check_cells(
         if table is not None:
             part = table[(table["fold"] == fold["fold"]) & (table["seed"] == fold["seed"])]
             _answers(part, scoring, cell, where, comparer)
+        if averaged:
+            parts = [beside(folder.with_name(row) / f"{name}.json", "cells", comparer) for row in averaged]
+            _average(cell, parts, results["labels"], scoring, where, comparer)
     if len(finished) == len(results["folds"]):
         for key in ("commit", "machine"):
-            origins = sorted({str(cell[key]) for cell in finished if cell.get(key)})
+            origins = sorted({one for cell in finished if cell.get(key) for one in str(cell[key]).split("; ")})
             comparer.same(results.get(key), "; ".join(origins) or None, key, "its cells say")
         seconds = [cell["seconds"] for cell in finished if isinstance(cell.get("seconds"), int | float)]
         if len(seconds) == len(finished):
@@ -71,3 +80,24 @@ def _answers(part: pd.DataFrame, scoring: Scoring, cell: JSON, where: str, compa
     if len(rows) == len(part):
         for name in (name for name in scoring.columns if name not in words):
             comparer.same(part[name].tolist(), [answer[name] for answer in answers], f"{where}.{name}", "the cell says")
+
+
+def _average(
+    cell: JSON, parts: Sequence[JSON], labels: Sequence[str], scoring: Scoring, where: str, comparer: Comparer
+) -> None:
+    """What the cell of an average answered against what the cells of its rows did."""
+    if not all(parts):
+        return
+    try:
+        mean, *own = (
+            np.array([[scoring.flat(row)[label] for label in labels] for row in objects(each.get("predictions"))])
+            for each in (cell, *parts)
+        )
+    except (KeyError, TypeError, ValueError):
+        return  # told of by who compares the predictions
+    same = all(each.shape == mean.shape for each in own)
+    comparer.true(
+        same and bool(np.allclose(mean, np.mean(own, axis=0), rtol=0, atol=OF_AVERAGES)),
+        where,
+        "is not the mean of what its rows answered; were they trained anew?",
+    )
