@@ -25,7 +25,7 @@ from safetensors.torch import load, save_file
 from affetto import checkpoint, cli, corpora, models, pretrained, pretraining
 from affetto.batch import pad
 from affetto.corpora.speech import INFO
-from affetto.errors import AudioError, CheckpointError, ConfigError, CorpusError
+from affetto.errors import CheckpointError, ConfigError, CorpusError, TrainingError
 from affetto.models.masked_frames import MaskedFramesModel
 from affetto.pretraining import divide, load_pretrained, pretrain, save
 
@@ -281,7 +281,7 @@ def test_a_killed_process_is_taken_up_again_and_ends_with_the_same_weights(speec
 # What is held out
 
 
-def test_a_long_recording_is_taken_in_stretches_and_its_silence_is_left_out(tmp_path):
+def test_a_long_recording_is_taken_in_stretches(tmp_path):
     rng = np.random.default_rng(0)
     sound = 0.1 * rng.standard_normal(16000 * 9)
     sound[16000 * 3 : 16000 * 6] = 0
@@ -289,20 +289,58 @@ def test_a_long_recording_is_taken_in_stretches_and_its_silence_is_left_out(tmp_
     soundfile.write(tmp_path / "short.wav", sound[:32000], 16000, subtype="FLOAT")
     corpus = corpora.read("speech", tmp_path)
     cut = pretraining.stretches(corpus, longest=4)
-    assert [file for file, *_ in cut.table.index] == ["long.wav", "long.wav", "short.wav"]
-    assert [cut.seconds(row) for row in range(3)] == [3, 3, 2]
-    np.testing.assert_allclose(cut.recording(1).waveform, sound[16000 * 6 :], atol=1e-7)
+    assert [file for file, *_ in cut.table.index] == ["long.wav", "long.wav", "long.wav", "short.wav"]
+    assert [cut.seconds(row) for row in range(4)] == [3, 3, 3, 2]
+    np.testing.assert_allclose(cut.recording(2).waveform, sound[16000 * 6 :], atol=1e-7)
     assert pretraining.stretches(corpus, longest=9) is corpus
     assert list(cut.table.columns) == list(corpus.table.columns)
 
 
-def test_a_recording_without_any_sound_is_refused_when_it_is_short(tmp_path):
-    soundfile.write(tmp_path / "short.wav", np.zeros(32000), 16000)
-    soundfile.write(tmp_path / "long.wav", 0.1 * np.random.default_rng(0).standard_normal(16000 * 9), 16000)
-    cut = pretraining.stretches(corpora.read("speech", tmp_path), longest=4)
-    assert len(cut) == 4
-    with pytest.raises(AudioError, match="is silent"):
-        cut.recording(3)
+def damage(path: Path) -> None:
+    """A file whose header is whole and whose sound is not."""
+    soundfile.write(path, 0.1 * np.random.default_rng(0).standard_normal(16000 * 4), 16000, format="FLAC")
+    whole = path.read_bytes()
+    path.write_bytes(whole[:200] + bytes(len(whole) // 2))
+
+
+def test_recordings_that_cannot_be_heard_are_left_out_when_their_turn_comes(run, speech):
+    soundfile.write(speech / "silent.wav", np.zeros(32000), 16000)
+    damage(speech / "damaged.flac")
+    said = []
+    told = json.loads((run(progress=lambda *words: said.append(words)) / "config.json").read_text())
+    assert [words for words in said if words[0].startswith("left out")][:2] == [
+        ("left out, as they cannot be heard", number, 6) for number in (1, 2)
+    ]
+    assert all(0 < epoch["l1"] < 2 for epoch in told["provenance"]["epochs"])
+
+
+def test_where_nothing_that_is_held_out_can_be_heard_there_is_no_checkpoint(run, speech, tmp_path):
+    [held_out] = [path for path in speech.rglob("*") if path.name == "b.flac"]
+    soundfile.write(held_out, np.zeros(32000), 16000)
+    with pytest.raises(TrainingError, match="none of the 1 recordings that are held out can be heard"):
+        run()
+    assert not (tmp_path / "run" / "checkpoint").exists()
+
+
+def test_recordings_that_are_too_short_to_strike_anything_out_are_refused_at_the_door(run, speech):
+    for path in speech.rglob("b.flac"):
+        soundfile.write(path, 0.1 * np.random.default_rng(0).standard_normal(3200), 16000)
+    with pytest.raises(CorpusError, match="no recording that is held out is long enough"):
+        run()
+    for path in [path for path in speech.rglob("*") if path.is_file()]:
+        path.unlink()
+    for number in range(9):
+        path = speech / f"{number}.wav"
+        soundfile.write(path, 0.1 * np.random.default_rng(number).standard_normal(3200), 16000)
+    with pytest.raises(CorpusError, match="no recording to learn from is long enough"):
+        run()
+
+
+def test_a_damaged_recording_is_not_drawn(run, speech):
+    held_out = [path for path in speech.rglob("b.flac")][0]
+    for number in range(30):
+        soundfile.write(held_out.with_name(f"{number}.wav"), np.zeros(32000), 16000)
+    assert (run(training={**SETTINGS["training"], "epochs": 1}) / "frames.png").stat().st_size > 10_000
 
 
 def test_long_recordings_are_pretrained_on(run, speech):

@@ -260,6 +260,12 @@ def test_one_throw_of_the_die_a_clip_zeroes_eight_of_ten_replaces_one_and_leaves
     }
 
 
+def test_shares_of_clips_that_are_more_than_all_are_refused():
+    with pytest.raises(ValueError, match=r"zeroed and replaced are shares of all clips, got 0\.9 and 0\.2"):
+        MaskedFramesSettings(zeroed=0.9, replaced=0.2)
+    assert MaskedFramesSettings(zeroed=0.7, replaced=0.3).replaced == 0.3
+
+
 def test_replacements_are_whole_spans_of_the_same_clip():
     task = MaskedFrames(MaskedFramesSettings(zeroed=0.0, replaced=1.0))
     for seed in range(20):

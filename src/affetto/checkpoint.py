@@ -206,7 +206,7 @@ def _write_domain(domain: Domain, folder: Path) -> None:
 
 
 def _text(config: JSON) -> str:
-    return json.dumps(config, indent=1) + "\n"
+    return json.dumps(config, indent=1, allow_nan=False) + "\n"
 
 
 def load(source: str | Path) -> Checkpoint:

@@ -16,7 +16,8 @@ from affetto.batch import Batch, Padded, by_length, pad
 from affetto.cache import FeatureCache
 from affetto.corpora.base import Corpus
 from affetto.device import Precision, autocast, use_bf16
-from affetto.errors import CorpusError
+from affetto.errors import AudioError, CorpusError
+from affetto.frontend import LogMel
 from affetto.models.base import Sense, SpeechModel, sense
 from affetto.progress import Progress, no_progress
 from affetto.tasks import Recognition
@@ -266,13 +267,15 @@ class Views:
 class Recordings:
     """Unlabelled recordings for a task that makes its own targets: heard anew in every epoch, however many hours.
 
-    Nothing is written to disk, and no more than `memory` bytes of log-mel frames stay in memory.
+    Nothing is written to disk, and no more than `memory` bytes of log-mel frames stay in memory. A recording that turns
+    out to hold no sound, or to be damaged, is one frame of zeros, which is too short to be asked about: in a thousand
+    hours there are some, and nobody wants to hear of them one a night.
 
     Args:
         corpus: whose recordings.
         model: whose one stream, a log-mel front end, is listened through.
         memory: bytes of features that are kept rather than computed again.
-        progress: told of each recording whose length was looked up.
+        progress: told of each recording whose length was looked up, and of each that cannot be heard.
 
     Raises:
         AudioError: if a recording cannot be opened.
@@ -282,8 +285,7 @@ class Recordings:
         self, corpus: Corpus, model: SpeechModel, *, memory: int = MEMORY, progress: Progress = no_progress
     ) -> None:
         [(self.name, stream)] = model.streams.items()
-        rate = model.frame_rate(self.name)
-        assert rate is not None, f"{self.name} gives no frames"
+        assert isinstance(stream, LogMel), f"{self.name} is no log-mel front end"
         # A front end of its own, on the CPU, wherever the model goes.
         self.stream = copy.deepcopy(stream)
         self.corpus = corpus
@@ -291,25 +293,41 @@ class Recordings:
         self.targets = torch.zeros(len(corpus), 0)
         self.lengths: list[int] = []
         for row in range(len(corpus)):
-            self.lengths.append(round(corpus.seconds(row) * rate) + 1)
+            self.lengths.append(round(corpus.seconds(row) * stream.frame_rate) + 1)
             progress("lengths", row + 1, len(corpus))
         self._memory: dict[int, Tensor] = {}
         self._left = memory
+        self._unheard: set[int] = set()
+        self._progress = progress
 
     def __len__(self) -> int:
         return len(self.corpus)
 
+    def hears(self, row: int) -> bool:
+        """Whether a recording can be heard; it is tried."""
+        self.get(row)
+        return row not in self._unheard
+
     def get(self, row: int) -> Tensor:
-        """The frames of a recording, (T, M)."""
+        """The frames of a recording, (T, M); of one that cannot be heard (1, M), zeros."""
         self.heard.add(row)
         frames = self._memory.get(row)
         if frames is None:
-            waveform = torch.from_numpy(self.corpus.recording(row).waveform)
-            with torch.no_grad():
-                frames = self.stream(pad([waveform])).values[0]
+            frames = self._listen(row)
             if (size := frames.numel() * frames.element_size()) <= self._left:
                 self._memory[row] = frames
                 self._left -= size
+        return frames
+
+    def _listen(self, row: int) -> Tensor:
+        try:
+            waveform = torch.from_numpy(self.corpus.recording(row).waveform)
+        except AudioError:
+            self._unheard.add(row)
+            self._progress("left out, as they cannot be heard", len(self._unheard), len(self))
+            return torch.zeros(1, self.stream.width)
+        with torch.no_grad():
+            frames: Tensor = self.stream(pad([waveform])).values[0]
         return frames
 
     def batch(self, rows: Sequence[int]) -> Batch:

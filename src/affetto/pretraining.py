@@ -33,7 +33,7 @@ from affetto.config import JSON, Settings, load, override, parse
 from affetto.corpora.base import Corpus
 from affetto.dataset import Recordings
 from affetto.device import Precision, use_bf16
-from affetto.errors import AudioError, CheckpointError, ConfigError, CorpusError
+from affetto.errors import CheckpointError, ConfigError, CorpusError, TrainingError
 from affetto.files import is_safe_name, write_whole
 from affetto.hub import fetch
 from affetto.models.masked_frames import MaskedFramesModel
@@ -137,20 +137,28 @@ def pretrain(
     """Pretrain on a corpus's recordings, whatever labels it may have; the checkpoint's folder.
 
     A run that was interrupted goes on where it was; a finished one is left as it is. Long recordings are learned from
-    and held out stretch by stretch (`stretches`).
+    and held out stretch by stretch (`stretches`); those that are too short to strike anything out are left alone, and
+    so are, when their turn comes, those without sound and those that turn out to be damaged.
 
     Raises:
         ConfigError: if the folder holds a run of other settings, speech or precision.
-        CorpusError: if there are too few recordings to hold some out.
-        AudioError: if a recording cannot be heard.
-        TrainingError: if the loss is no longer a number.
+        CorpusError: if there are too few recordings to hold some out, or they are too short.
+        AudioError: if a file is missing or no audio.
+        TrainingError: if the loss is no longer a number, or none of the recordings that are held out can be heard.
     """
     torch.manual_seed(settings.seed)
     model = MaskedFramesModel(settings.model)
     model.load_pretrained()
     corpus = stretches(corpus)
     data = Recordings(corpus, model, progress=progress)
-    train, held_out = divide(corpus, settings.held_out)
+    train, held_out = (
+        [row for row in side if settings.task.spans(data.lengths[row])] for side in divide(corpus, settings.held_out)
+    )
+    if not train or not held_out:
+        raise CorpusError(
+            f"{corpus.name}: no recording {'that is held out' if train else 'to learn from'} is long enough to strike "
+            "anything out; take longer ones"
+        )
     names = "\n".join(f"{file} {length}" for (file, *_), length in zip(corpus.table.index, data.lengths, strict=True))
     speech_sha256 = hashlib.sha256(names.encode()).hexdigest()
     claim = {
@@ -178,6 +186,8 @@ def pretrain(
         folder=folder,
         progress=progress,
     )
+    if math.isnan(history.best.dev_loss or 0.0):
+        raise TrainingError(f"{corpus.name}: none of the {len(held_out)} recordings that are held out can be heard")
     model.load_state_dict(history.weights, strict=False)
     provenance: JSON = {
         "name": settings.name,
@@ -201,7 +211,8 @@ def pretrain(
     }
     made = Pretrained(model.to("cpu").eval(), settings.model, task, provenance, cards.write_pretrained(provenance))
     target.mkdir(exist_ok=True)
-    _draw(made, torch.from_numpy(corpus.recording(held_out[0]).waveform), target)
+    shown = next(row for row in held_out if data.hears(row))
+    _draw(made, torch.from_numpy(corpus.recording(shown).waveform), target)
     save(made, target)  # last, for its config.json says that all is there
     (folder / "state.pt").unlink(missing_ok=True)
     return target
@@ -210,35 +221,23 @@ def pretrain(
 def stretches(corpus: Corpus, longest: float = LONGEST) -> Corpus:
     """The corpus with each recording that is longer than `longest` seconds in stretches of one length.
 
-    Stretches without any sound are left out, for which the long recordings are read once. What is short stays as it is.
+    Nothing is decoded.
 
     Raises:
-        AudioError: if a recording cannot be heard.
+        AudioError: if a file is missing or no audio.
     """
     lengths = [corpus.seconds(row) for row in range(len(corpus))]
     if max(lengths, default=0.0) <= longest:
         return corpus
     parts: list[tuple[str, pd.Timedelta, pd.Timedelta]] = []
-    origins: list[tuple[int, bool]] = []  # the row of each part, and whether it is all of it
+    origins: list[int] = []  # the row of each part
     for row, (length, (file, start, end)) in enumerate(zip(lengths, corpus.table.index, strict=True)):
         number = math.ceil(length / longest)
         cuts = [start + pd.Timedelta(seconds=length * cut / number) for cut in range(number)]
         parts += [(file, *ends) for ends in pairwise([*cuts, end])]
-        origins += [(row, number == 1)] * number
+        origins += [row] * number
     index = audformat.segmented_index(*zip(*parts, strict=True))
-    cut = replace(corpus, table=corpus.table.iloc[[row for row, _ in origins]].set_axis(index))
-    kept = [part for part, (_, whole) in enumerate(origins) if whole or _sounds(cut, part)]
-    return replace(cut, table=cut.table.iloc[kept])
-
-
-def _sounds(corpus: Corpus, row: int) -> bool:
-    try:
-        corpus.recording(row)
-    except AudioError as error:
-        if error.reason != "silent":
-            raise
-        return False
-    return True
+    return replace(corpus, table=corpus.table.iloc[origins].set_axis(index))
 
 
 def _files(corpus: Corpus, rows: Sequence[int]) -> int:

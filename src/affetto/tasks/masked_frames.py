@@ -3,11 +3,11 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Self
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from affetto.batch import Padded
@@ -16,7 +16,10 @@ from affetto.tasks.base import Streams
 
 
 class MaskedFramesSettings(Settings):
-    """Which frames are struck out in pretraining; the defaults are Mockingjay's, as the first paper has them."""
+    """Which frames are struck out in pretraining; the defaults are Mockingjay's, which the first paper takes over.
+
+    The paper speaks of shares of frames, Mockingjay's code throws one die for a whole clip; so does this.
+    """
 
     name: Literal["masked_frames"] = "masked_frames"
     share: float = Field(default=0.15, gt=0, lt=1)
@@ -27,6 +30,16 @@ class MaskedFramesSettings(Settings):
     """Share of clips whose chosen spans are set to zero."""
     replaced: float = Field(default=0.1, ge=0, le=1)
     """Share of clips whose chosen spans are replaced by others of the same clip; those of the rest stay."""
+
+    @model_validator(mode="after")
+    def _check_shares(self) -> Self:
+        if self.zeroed + self.replaced > 1 + 1e-9:
+            raise ValueError(f"zeroed and replaced are shares of all clips, got {self.zeroed} and {self.replaced}")
+        return self
+
+    def spans(self, length: int) -> int:
+        """How many spans are chosen in a clip of so many frames; none in one that is too short."""
+        return round(length * self.share / self.span) if length > self.span else 0
 
 
 @dataclass(frozen=True)
@@ -109,8 +122,8 @@ class MaskedFrames:
 
     def _spans(self, length: int, generator: torch.Generator) -> Tensor:
         """Frames of a clip's spans, (n, span); they may overlap, but none begins where another does."""
-        count = round(length * self.settings.share / self.settings.span)
-        if count == 0 or length <= self.settings.span:
+        count = self.settings.spans(length)
+        if not count:
             return torch.empty(0, self.settings.span, dtype=torch.int64)
         starts = torch.randperm(length - self.settings.span + 1, generator=generator)[:count]
         return starts[:, None] + torch.arange(self.settings.span)
