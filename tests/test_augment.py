@@ -16,7 +16,7 @@ def ones(lengths: list[int], n_mels: int = 40) -> Padded:
 def struck(lengths: list[int], augmentation: SpecAugmentSettings, *, seed: int = 0, n_mels: int = 40) -> list:
     """Of each clip, which frames and which bins were struck out whole."""
     frames = ones(lengths, n_mels)
-    result = spec_augment(frames, augmentation, generator=torch.Generator().manual_seed(seed))
+    result = spec_augment(frames, augmentation, generator=torch.Generator().manual_seed(seed), normalised=True)
     assert torch.equal(result.lengths, frames.lengths)
     assert not result.values[~frames.mask].any()
     marks = []
@@ -68,11 +68,25 @@ def test_each_clip_of_a_batch_has_stripes_of_its_own():
     assert len({tuple(times.tolist()) for times, _ in marks}) == 8
 
 
+def test_where_frames_are_not_normalised_stripes_have_each_bins_own_mean():
+    frames = pad([torch.randn(length, 40, generator=torch.Generator().manual_seed(length)) - 30 for length in (90, 60)])
+    struck, kept = (
+        spec_augment(
+            frames, SpecAugmentSettings(), generator=torch.Generator().manual_seed(1), normalised=normalised
+        ).unbind()
+        for normalised in (False, True)
+    )
+    for clip, ours, zeroed in zip(frames.unbind(), struck, kept, strict=True):
+        assert (zeroed == 0).any()
+        torch.testing.assert_close(ours, torch.where(zeroed == 0, clip.mean(dim=0), clip))
+
+
 def test_the_generator_alone_decides():
     frames, before = ones([300, 200]), torch.get_rng_state()
 
     def once(seed: int) -> torch.Tensor:
-        return spec_augment(frames, SpecAugmentSettings(), generator=torch.Generator().manual_seed(seed)).values
+        generator = torch.Generator().manual_seed(seed)
+        return spec_augment(frames, SpecAugmentSettings(), generator=generator, normalised=True).values
 
     assert torch.equal(once(0), once(0))
     assert not torch.equal(once(0), once(1))

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -16,14 +17,15 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-from affetto import corpora, experiment, training
+from affetto import corpora, experiment, models, training
 from affetto.batch import Padded
 from affetto.bench import Bench
 from affetto.cache import FeatureCache
 from affetto.dataset import Features
+from affetto.errors import ConfigError
 from affetto.models import SpeechModel
 from affetto.tasks import Categories, CategoriesSettings
-from affetto.training import History, TrainingSettings, fit, predict
+from affetto.training import History, TrainingSettings, check_augmentation, fit, predict
 
 CPU = torch.device("cpu")
 COMMAND = [sys.executable, "-c", "from affetto.cli import main; main()"]
@@ -455,6 +457,24 @@ def drawn(history: History) -> dict[str, list[tuple[int, float]]]:
         name: [(epoch.epoch, pytest.approx(value(epoch), rel=1e-5)) for epoch in history.epochs]
         for name, value in {**values, **scores}.items()
     }
+
+
+@pytest.mark.parametrize(
+    ("model", "settings", "refused"),
+    [
+        ({"name": "linear_probe"}, {"crop": 3.2}, "training.crop would do nothing: the model hears no frames"),
+        ({"name": "linear_probe"}, {"warp": {}}, "training.warp would do nothing: the model hears no log-mel frames"),
+        ({"name": "functionals"}, {"spec_augment": {}}, "training.spec_augment would do nothing"),
+        ({"name": "conditioned_whisper"}, {"spec_augment": {}}, "training.spec_augment"),
+        ({"name": "cnn"}, {"crop": 3.2, "warp": {}, "spec_augment": {}}, None),
+        ({"name": "linear_probe"}, {"crop": None}, None),
+    ],
+)
+def test_what_would_do_nothing_to_a_models_features_is_refused(model, settings, refused):
+    with torch.device("meta"):
+        built = models.get(model["name"]).create(models.parse_settings(model, source="test"), 7)
+    with pytest.raises(ConfigError, match=refused) if refused else nullcontext():
+        check_augmentation(built, TrainingSettings(**settings))
 
 
 def test_tensorboard_reads_the_curves(features, tmp_path):

@@ -3,7 +3,7 @@
 Warping speaks a clip faster or slower, as speed perturbation does (Ko et al., 2015), and by a longer or shorter vocal
 tract (Jaitly and Hinton, 2013), both by interpolation of log-mel frames.
 
-SpecAugment (Park et al., 2019, arXiv:1904.08779): stripes of time and of frequency set to zero.
+SpecAugment (Park et al., 2019, arXiv:1904.08779): stripes of time and of frequency set to each bin's mean.
 
 The first paper uses it without its parameters. The defaults are those of PANNs (Kong et al., 2020) for 64 mel bins,
 two stripes each of up to 64 frames and 8 bins, with the bins scaled to 160; a time stripe never takes more than a fifth
@@ -116,13 +116,17 @@ def _stretch(stream: Padded, size: int, place: Tensor) -> Padded:
     return Padded(cut.values, cut.lengths.to(stream.lengths.device))
 
 
-def spec_augment(log_mel: Padded, settings: SpecAugmentSettings, *, generator: torch.Generator) -> Padded:
-    """A copy with random stripes at zero, which is the mean of normalised log-mel frames.
+def spec_augment(
+    log_mel: Padded, settings: SpecAugmentSettings, *, generator: torch.Generator, normalised: bool
+) -> Padded:
+    """A copy with random stripes in which every bin has its mean.
 
     Args:
         log_mel: (B, T, M).
         settings: number and width of the stripes.
         generator: on the CPU; where the randomness comes from.
+        normalised: whether the frames were standardised over the clip, so that the mean is zero; otherwise it is taken
+            over the frames that are here.
 
     Returns:
         (B, T, M) on the same lengths.
@@ -137,7 +141,10 @@ def spec_augment(log_mel: Padded, settings: SpecAugmentSettings, *, generator: t
     widest = torch.full((n_clips,), min(settings.mel_width, n_mels))
     for _ in range(settings.mel_stripes):
         struck |= _stripe(bins, widest, n_mels, generator)[:, None, :]
-    return Padded(log_mel.values.masked_fill(struck.to(log_mel.values.device), 0.0), log_mel.lengths)
+    struck = struck.to(log_mel.values.device)
+    if normalised:
+        return Padded(log_mel.values.masked_fill(struck, 0.0), log_mel.lengths)
+    return log_mel.with_values(torch.where(struck, log_mel.mean()[:, None], log_mel.values))
 
 
 def _stripe(sizes: Tensor, widest: Tensor, extent: int, generator: torch.Generator) -> Tensor:

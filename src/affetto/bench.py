@@ -22,7 +22,7 @@ from affetto.experiment import Experiment
 from affetto.models.base import SpeechModel
 from affetto.progress import Progress, no_progress
 from affetto.tasks import Categories, Recognition
-from affetto.training import History, fit, predict
+from affetto.training import History, check_augmentation, fit, predict
 
 Division = tuple[Sequence[int], Sequence[int]]
 """Rows to learn from and rows to be scored on."""
@@ -256,8 +256,13 @@ class Bench:
 
 
 def create_model(experiment: Experiment, n_labels: int, *, seed: int) -> SpeechModel:
-    """A new model of an experiment: random weights from `seed`, its encoder's from where its settings say."""
+    """A new model of an experiment: random weights from `seed`, its encoder's from where its settings say.
+
+    Raises:
+        ConfigError: if its training has settings that would do nothing to it.
+    """
     torch.manual_seed(seed)
     model = models.get(experiment.model.name).create(experiment.model, n_labels)
+    check_augmentation(model, experiment.training)
     model.load_pretrained()
     return model

@@ -221,6 +221,20 @@ def fit(
     return tuple(choice.history(heard) for choice in choices)
 
 
+def check_augmentation(model: SpeechModel, settings: TrainingSettings) -> None:
+    """See that what is done to features in training has any to be done to.
+
+    Raises:
+        ConfigError: if the model listens through no stream that is changed by a setting.
+    """
+    frames = [name for name in model.streams if model.frame_rate(name) is not None]
+    ends = [name for name in frames if isinstance(model.streams[name], LogMel)]
+    for setting, streams in (("crop", frames), ("warp", ends), ("spec_augment", ends)):
+        if getattr(settings, setting) is not None and not streams:
+            kind = "frames" if setting == "crop" else "log-mel frames that are computed anew"
+            raise ConfigError(f"training.{setting} would do nothing: the model hears no {kind}; leave it out, or null")
+
+
 def predict(
     model: SpeechModel,
     task: Task,
@@ -335,8 +349,11 @@ def _augment(model: SpeechModel, batch: Batch, settings: TrainingSettings, gener
     if settings.crop is not None:
         streams = crop(streams, {name: model.frame_rate(name) for name in streams}, settings.crop, generator)
     if settings.spec_augment is not None:
-        for name in ends:
-            streams[name] = spec_augment(streams[name], settings.spec_augment, generator=generator)
+        for name, end in ends.items():
+            normalised = end.normalisation == "utterance"
+            streams[name] = spec_augment(
+                streams[name], settings.spec_augment, generator=generator, normalised=normalised
+            )
     return Batch(streams, batch.targets)
 
 
