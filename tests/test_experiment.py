@@ -3,11 +3,13 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from pydantic import create_model
 
 from affetto import experiment, models, transfer
 from affetto.errors import ConfigError
+from affetto.training import check_augmentation
 
 CNN = {"name": "toy", "corpus": "emodb", "protocol": "emodb-loso10", "model": {"name": "cnn"}}
 FUSION = {**CNN, "model": {"name": "fusion_convbert", "encoder": {"name": "whisper"}}}
@@ -280,6 +282,25 @@ def in_a_matrix(about: dict) -> set[tuple[str, str]]:
     place = transfer.Entry(tuple(about["trained"]), about["tested"], about["clips"]).protocol
     rows = [transfer.moved(row, place, about["corpus"], about["transductive"]) for row in rows_that_ship()]
     return {(row.name, row.fingerprint) for row in rows}
+
+
+def test_a_row_of_two_experiments_that_ship_is_the_same_in_both():
+    """They share a results file, whose settings would otherwise be those of the one that was run last."""
+    rows: dict[tuple[str, str, str], experiment.Experiment] = {}
+    for name in experiment.names():
+        for row in experiment.read(name):
+            same = rows.setdefault((row.corpus, row.protocol, row.name), row)
+            assert row.config == same.config, f"{name}: {row.name}"
+
+
+def test_no_experiment_that_ships_has_a_training_setting_that_does_nothing():
+    rows = [row for row in rows_that_ship() if row.average is None]
+    trained = {repr((row.model, row.training)): row for row in rows}
+    assert len(trained) > 20
+    for row in trained.values():
+        with torch.device("meta"):
+            model = models.get(row.model.name).create(row.model, 4)
+        check_augmentation(model, row.training)
 
 
 def test_every_cell_under_results_is_of_an_experiment_that_ships():
