@@ -53,6 +53,7 @@ SMALL = {
     },
     "cnn mockingjay": {"name": "cnn", "front_end": "mockingjay160", "dense": 16, "swish": "trainable"},
     "cnn small": {"name": "cnn", "dense": 16, "dropout": 0.1},
+    "cnn training statistics": {"name": "cnn", "dense": 16, "statistics": "training"},
     "cnn14 small": {"name": "cnn14", "encoder": {"width": 4}},
     "conditioned_cnn14 modality dropout": {**TINY_CONDITIONED, "modality_dropout": {"words": 0.3, "voice": 0.2}},
     "conditioned_cnn14 pre_relu": {**TINY_CONDITIONED, "stages": [2, 5], "shift_position": "pre_relu"},
@@ -495,6 +496,26 @@ def test_functionals_hear_how_loud_a_clip_is():
     stream = built("functionals").streams["functionals"]
     quiet, loud = (stream(pad([factor * waveform(16_000)])).values[0, 0, :40] for factor in (1, 10))
     torch.testing.assert_close(loud - quiet, torch.full((40,), 2 * np.log(10).item()), atol=0.01, rtol=0)
+
+
+@torch.inference_mode()
+def test_the_cnn_may_standardise_with_the_training_clips_statistics():
+    """Eq. (2) over the training: other than over the clip, a louder clip is then another one."""
+    frames = pad([torch.randn(length, 160, generator=torch.Generator().manual_seed(length)) for length in (90, 70)])
+    model = create("cnn training statistics")
+    assert model.streams["log_mel"].front_end.normalisation == "none"
+    model.fit_normalisation([{"log_mel": Padded(3 * frames.values - 5, frames.lengths)}])
+    torch.testing.assert_close(model.standardize.mean, 3 * torch.cat(frames.unbind()).mean(0) - 5)
+    seen = []
+    hook = model.stack.register_forward_hook(lambda _module, inputs, _output: seen.append(inputs[0]))
+    model({"log_mel": Padded(3 * frames.values - 5, frames.lengths).zeroed()})
+    hook.remove()
+    heard = torch.cat(seen[0].unbind())
+    torch.testing.assert_close(heard.mean(0), torch.zeros(160), atol=1e-5, rtol=0)
+    torch.testing.assert_close(heard.std(0, correction=0), torch.ones(160))
+    assert not seen[0].values[~seen[0].mask].any()
+    quiet, loud = (model.listen(pad([factor * waveform(16_000)])) for factor in (1, 10))
+    assert not torch.allclose(quiet, loud, atol=1e-3)
 
 
 # fusion_convbert

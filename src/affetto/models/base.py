@@ -155,7 +155,7 @@ class ModelInfo:
 READINGS = (
     "clips are padded to the batch's longest and masked, not zero-padded to a fixed length",
     "windows of 400 samples are zero-padded to a 1024-point FFT; with 512 some of the 160 mel filters would be empty",
-    "log-mel bins are z-scored over the utterance, eq. (2), and not clipped to -1..1",
+    "log-mel bins are z-scored over the utterance and not clipped to -1..1; eq. (2) does not say over what",
 )
 """What every model of the first paper reads alike where the paper is silent or unclear."""
 

@@ -4,6 +4,7 @@ Four blocks of 3 x 3 convolution, layer norm and Swish with 64, 128, 256 and 512
 dense layer of 512 and a linear layer to the classes.
 """
 
+from collections.abc import Iterable
 from typing import Literal, Self
 
 import torch.nn.functional as F
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 from affetto.batch import Padded
 from affetto.frontend import LogMel, NamedFrontEnd
-from affetto.layers import Classifier, ConvStack, Swish, max_pool
+from affetto.layers import Classifier, ConvStack, Standardize, Swish, max_pool
 from affetto.models.base import CNN_READINGS, READINGS, ModelSettings, SpeechModel, Streams, register
 
 
@@ -21,11 +22,20 @@ class CNNSettings(ModelSettings):
 
     name: Literal["cnn"] = "cnn"
     front_end: NamedFrontEnd = Field(default="mel160", validate_default=True)
+    statistics: Literal["clip", "training"] = "clip"
+    """Whose mean and deviation eq. (2) takes for each bin: the clip's, as the front end does, or those of the training
+    clips, which leaves a clip its level and its colour; the front end then normalises nothing."""
     dense: int = Field(default=512, ge=1)
     swish: Swish = "fixed"
     """Whether eq. (4)'s slope stays at 1 or is learned, one a block."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """Before and after the dense layer; the paper has none."""
+
+    @model_validator(mode="after")
+    def _normalise_once(self) -> Self:
+        if self.statistics == "training":
+            object.__setattr__(self, "front_end", self.front_end.model_copy(update={"normalisation": "none"}))
+        return self
 
     @model_validator(mode="after")
     def _check_bands(self) -> Self:
@@ -51,15 +61,24 @@ class CNN(SpeechModel):
 
     def __init__(self, settings: CNNSettings, n_classes: int) -> None:
         super().__init__({"log_mel": LogMel(settings.front_end)})
+        self.standardize = Standardize(settings.front_end.width) if settings.statistics == "training" else None
         self.stack = ConvStack(swish=settings.swish)
         self.dropout = nn.Dropout(settings.dropout)
         bands = settings.front_end.width // 128
         self.dense = nn.Linear(512 * bands, settings.dense)
         self.classifier = Classifier(settings.dense, n_classes)
 
+    def fit_normalisation(self, streams: Iterable[Streams]) -> None:
+        """Take eq. (2)'s mean and deviation from the training clips' frames, where the settings say so."""
+        if self.standardize is not None:
+            self.standardize.fit(batch["log_mel"].values[batch["log_mel"].mask] for batch in streams)
+
     def forward(self, streams: Streams) -> Tensor:
         """Logits (B, K)."""
-        maps = max_pool(self.stack(streams["log_mel"]), 2)  # (B, T / 128, M / 128, 512)
+        frames = streams["log_mel"]
+        if self.standardize is not None:
+            frames = frames.with_values(self.standardize(frames.values))
+        maps = max_pool(self.stack(frames), 2)  # (B, T / 128, M / 128, 512)
         pooled = Padded(maps.values.flatten(2), maps.lengths).mean()  # (B, 512)
         logits: Tensor = self.classifier(self.dropout(F.silu(self.dense(self.dropout(pooled)))))
         return logits
