@@ -161,7 +161,14 @@ def test_what_cannot_calibrate_is_refused(table, tmp_path):
 def test_a_results_file_calibrates_by_either_of_its_names():
     by_csv = calibration.of_results(RESULTS, LABELS)
     assert by_csv == calibration.of_results(RESULTS.with_suffix(".json"), LABELS)
-    assert by_csv.fitted_on["row"] == "whisper3"
+    # Of its three seeds, one: 535 clips, not three times as many.
+    assert by_csv.fitted_on == {
+        "protocol": "emodb-loso10-v1",
+        "row": "whisper3",
+        "seeds": 1,
+        "clips": 535,
+        "speakers": 10,
+    }
 
 
 def test_confidence_is_drawn(table, tmp_path):

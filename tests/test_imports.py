@@ -93,7 +93,7 @@ MAY_IMPORT = {
     "stream": {"audio", "errors", "messages", "pieces", "recognizer", "segments", "vad"},
     "mishearing": {"asr", "corpora", "errors", "progress", "recognizer", "scores", "tasks"},
     "audit": {"bench", "corpora", "dataset", "errors", "fingerprint", "progress", "protocol", "splits", "tables"},
-    "dataset": BOTTOM | {"cache", "corpora", "models", "tasks"},
+    "dataset": BOTTOM | {"cache", "corpora", "frontend", "models", "tasks"},
     "optimizers": set(),
     "training": BOTTOM | {"augment", "dataset", "frontend", "models", "optimizers", "tasks"},
     "experiment": BOTTOM | {"distortions", "models", "pretrained", "tasks", "training"},

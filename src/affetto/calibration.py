@@ -108,6 +108,9 @@ def parse(config: JSON) -> Calibration:
 def of_results(path: Path, labels: Sequence[str]) -> Calibration:
     """A calibration from a results file of categories.
 
+    Of several seeds the first alone counts: it is one model that is calibrated, and what others answer to the same clips
+    says nothing new of other speakers.
+
     Args:
         path: of its JSON or its CSV; both must be there.
         labels: the classes of the model to calibrate.
@@ -117,10 +120,11 @@ def of_results(path: Path, labels: Sequence[str]) -> Calibration:
     """
     try:
         results = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-        source = {"protocol": results["protocol"], "row": results["model"], "seeds": len(results["seeds"])}
+        first, source = min(results["seeds"]), {"protocol": results["protocol"], "row": results["model"], "seeds": 1}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"{path.with_suffix('.json')}: is not a results file ({error!r})") from error
-    return fit(scores.read(path.with_suffix(".csv")), labels, source=source)
+    table = scores.read(path.with_suffix(".csv"))
+    return fit(table[table["seed"] == first], labels, source=source)
 
 
 def fit(table: pd.DataFrame, labels: Sequence[str], *, source: JSON) -> Calibration:
