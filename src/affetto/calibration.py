@@ -108,8 +108,8 @@ def parse(config: JSON) -> Calibration:
 def of_results(path: Path, labels: Sequence[str]) -> Calibration:
     """A calibration from a results file of categories.
 
-    Of several seeds the first alone counts: it is one model that is calibrated, and what others answer to the same clips
-    says nothing new of other speakers.
+    Of several seeds the first alone counts: it is one model that is calibrated, and what others answer to the same
+    clips says nothing new of other speakers.
 
     Args:
         path: of its JSON or its CSV; both must be there.
