@@ -253,7 +253,11 @@ def test_the_predictions_beside_results_calibrate_the_checkpoint(settings, train
     folds = [{"fold": "1"}, {"fold": "2"}]
     path = results_file(tmp_path / "tiny.json", tried, folds=folds, model="tiny")
     labels = ("anger", "happiness", "sadness")
-    rows = [f"{n}.wav,0,,{1 + n % 2},0,{labels[n % 3]},anger,0.5,0.3,0.2,s{n % 2}" for n in range(12)]
+    rows = [
+        f"{n}.wav,0,,{1 + n % 2},{seed},{labels[n % 3]},anger,0.5,0.3,0.2,s{n % 2}"
+        for seed in (0, 1)
+        for n in range(12)
+    ]
     head = f"file,start,end,fold,seed,truth,prediction,{','.join(labels)},speaker"
     path.with_suffix(".csv").write_text("\n".join([head, *rows]) + "\n")
     found = checkpoint.load(train(tried, results=path)).calibration
@@ -261,7 +265,7 @@ def test_the_predictions_beside_results_calibrate_the_checkpoint(settings, train
     assert found.fitted_on == {
         "protocol": "table-speaker4fold-v1",
         "row": "tiny",
-        "seeds": 2,
+        "seeds": 1,
         "clips": 12,
         "speakers": 2,
     }
