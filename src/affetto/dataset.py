@@ -268,8 +268,8 @@ class Recordings:
     """Unlabelled recordings for a task that makes its own targets: heard anew in every epoch, however many hours.
 
     Nothing is written to disk, and no more than `memory` bytes of log-mel frames stay in memory. A recording that turns
-    out to hold no sound, or to be damaged, is one frame of zeros, which is too short to be asked about: in a thousand
-    hours there are some, and nobody wants to hear of them one a night.
+    out to hold no sound, or to be damaged, is one frame of zeros, which is too short to be asked about: among a hundred
+    thousand there are some, and none should end a training of days.
 
     Args:
         corpus: whose recordings.

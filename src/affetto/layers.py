@@ -108,11 +108,11 @@ class Standardize(nn.Module):
     def fit(self, features: Iterable[Tensor]) -> None:
         """Take mean and (biased) deviation from the rows of training features, each (n, width); one part at a time."""
         count, mean, squares = 0, torch.zeros_like(self.mean).double(), torch.zeros_like(self.mean).double()
-        for part in features:  # Chan, Golub and LeVeque (1983), eq. (1.5): joins the sums of two parts
+        for part in features:  # the sums of two parts are joined as in Chan, Golub and LeVeque (1983)
             rows = part.double()
-            off = rows.mean(dim=0) - mean
-            total = count + len(rows)
-            squares += (rows - rows.mean(dim=0)).square().sum(dim=0) + off.square() * (count * len(rows) / total)
+            centre, total = rows.mean(dim=0), count + len(rows)
+            off = centre - mean
+            squares += (rows - centre).square().sum(dim=0) + off.square() * (count * len(rows) / total)
             mean += off * (len(rows) / total)
             count = total
         self.mean.copy_(mean)
