@@ -194,16 +194,17 @@ def test_gradients_of_pooling_are_those_of_each_clip_alone(lengths):
         assert not row[len(clip) :].any()
 
 
-def test_the_convolution_stack_is_made_of_torchs_parts():
+@pytest.mark.parametrize(("norm", "over"), [("point", 1), ("clip", (1, 2, 3))])
+def test_the_convolution_stack_is_made_of_torchs_parts(norm, over):
     torch.manual_seed(0)
-    stack = ConvStack(channels=(3, 5), strides=(4,))
+    stack = ConvStack(channels=(3, 5), strides=(4,), norm=norm)
     for block in stack.blocks:
         nn.init.normal_(block.norm.weight)
     frames = clips(8, width=12)
     x = frames.values[:, None]  # (B, 1, T, M)
     for number, block in enumerate(stack.blocks):
         x = F.conv2d(x, block.conv.weight, block.conv.bias, padding=1)
-        mean, variance = x.mean(dim=1, keepdim=True), x.var(dim=1, keepdim=True, correction=0)
+        mean, variance = x.mean(dim=over, keepdim=True), x.var(dim=over, keepdim=True, correction=0)
         x = (x - mean) / (variance + 1e-5).sqrt()
         x = F.silu(x * block.norm.weight[:, None, None] + block.norm.bias[:, None, None])
         x = F.max_pool2d(x, 4) if number == 0 else x
@@ -211,9 +212,10 @@ def test_the_convolution_stack_is_made_of_torchs_parts():
 
 
 @torch.no_grad()
-def test_the_convolution_stack_gives_zeros_beyond_a_clip_and_looks_at_none():
+@pytest.mark.parametrize("norm", ["point", "clip"])
+def test_the_convolution_stack_gives_zeros_beyond_a_clip_and_looks_at_none(norm):
     torch.manual_seed(0)
-    stack = ConvStack(channels=(3, 5), strides=(4,))
+    stack = ConvStack(channels=(3, 5), strides=(4,), norm=norm)
     together = clips(13, 6, 4, width=12)
     maps = stack(together)
     assert maps.lengths.tolist() == [4, 2, 1]

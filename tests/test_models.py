@@ -51,6 +51,7 @@ SMALL = {
         "encoder": {**TINY_TEXT, "trainable": True, "special_tokens": False},
         "dropout": 0.0,
     },
+    "cnn clip norm": {"name": "cnn", "dense": 16, "conv_norm": "clip"},
     "cnn mockingjay": {"name": "cnn", "front_end": "mockingjay160", "dense": 16, "swish": "trainable"},
     "cnn small": {"name": "cnn", "dense": 16, "dropout": 0.1},
     "cnn training statistics": {"name": "cnn", "dense": 16, "statistics": "training"},

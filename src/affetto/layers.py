@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from affetto.batch import Padded, ceil_divide, extend
 
 Activation = Literal["gelu", "swish"]
+ConvNorm = Literal["point", "clip"]
 Swish = Literal["fixed", "trainable"]
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"gelu": F.gelu, "swish": F.silu}
 
@@ -158,29 +159,58 @@ class Classifier(nn.Linear):
             return super().forward(features.float())
 
 
+class ClipNorm(nn.Module):
+    """Layer norm over all that a clip's maps hold: its real frames, bands and channels (Ba et al., 2016).
+
+    A point keeps how far it stands out from the clip, which it loses when it is normalised by itself. Gain and bias are
+    one a channel, as clips differ in length.
+
+    Args:
+        channels: of the maps.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, maps: Padded) -> Tensor:
+        """(B, T, F, channels) -> the same shape; what stands beyond a clip's length means nothing."""
+        if maps.is_full:
+            return self._normalised(maps.values)
+        full = maps.values.shape[1]
+        clips = (self._normalised(clip[None]) for clip in maps.unbind())
+        return torch.cat([F.pad(clip, (0, 0, 0, 0, 0, full - clip.shape[1])) for clip in clips])
+
+    def _normalised(self, maps: Tensor) -> Tensor:
+        return F.group_norm(maps.permute(0, 3, 1, 2), 1, self.weight, self.bias).permute(0, 2, 3, 1)
+
+
 class ConvBlock(nn.Module):
     """One convolution block of the first paper (section 3.2, Table 1) without its pooling.
 
-    3 x 3 convolution, layer norm over the channels of each time-frequency point, Swish. Normalising each point apart
-    keeps the answer free of padding and of other clips.
+    3 x 3 convolution, layer norm, Swish. Normalising each point, or each clip, apart keeps the answer free of padding
+    and of other clips.
 
     Args:
         inputs: channels in.
         channels: channels out.
+        norm: what layer norm runs over: "point", the channels of each time-frequency point; "clip", all of a clip.
         swish: "trainable" learns the slope of eq. (4), one a block, from 1 on; "fixed" leaves it at 1.
     """
 
-    def __init__(self, inputs: int, channels: int, *, swish: Swish = "fixed") -> None:
+    def __init__(self, inputs: int, channels: int, *, norm: ConvNorm = "point", swish: Swish = "fixed") -> None:
         super().__init__()
         self.conv = nn.Conv2d(inputs, channels, kernel_size=3, padding=1)
-        self.norm = nn.LayerNorm(channels)
+        self.norm = nn.LayerNorm(channels) if norm == "point" else ClipNorm(channels)
         self.slope = nn.Parameter(torch.ones(())) if swish == "trainable" else None
 
     def forward(self, maps: Padded) -> Padded:
         """(B, T, F, inputs) -> (B, T, F, channels)."""
         # Channels last: the layer norm then runs over contiguous memory, and bf16 convolutions are at their fastest.
         x = self.conv(maps.values.permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last))
-        x = self.norm(x.permute(0, 2, 3, 1))  # (B, T, F, C)
+        x = x.permute(0, 2, 3, 1)  # (B, T, F, C)
+        x = self.norm(Padded(x, maps.lengths) if isinstance(self.norm, ClipNorm) else x)
         return Padded(F.silu(x) if self.slope is None else x * torch.sigmoid(self.slope * x), maps.lengths)
 
 
@@ -217,6 +247,7 @@ class ConvStack(nn.Module):
     Args:
         channels: of each block.
         strides: of the pooling after each block but the last.
+        norm: of the blocks.
         swish: of the blocks.
     """
 
@@ -225,13 +256,15 @@ class ConvStack(nn.Module):
         channels: tuple[int, ...] = (64, 128, 256, 512),
         strides: tuple[int, ...] = (4, 4, 4),
         *,
+        norm: ConvNorm = "point",
         swish: Swish = "fixed",
     ) -> None:
         super().__init__()
         self.strides = strides
         self.stride = math.prod(strides)
         self.blocks = nn.ModuleList(
-            ConvBlock(inputs, outputs, swish=swish) for inputs, outputs in zip((1, *channels), channels, strict=False)
+            ConvBlock(inputs, outputs, norm=norm, swish=swish)
+            for inputs, outputs in zip((1, *channels), channels, strict=False)
         )
 
     def forward(self, log_mel: Padded) -> Padded:

@@ -160,7 +160,8 @@ READINGS = (
 """What every model of the first paper reads alike where the paper is silent or unclear."""
 
 CNN_READINGS = (
-    "layer norm runs over the channels of each time-frequency point; the paper does not say over what",
+    "layer norm runs over the channels of each time-frequency point (conv_norm: clip, over all of a clip); the paper "
+    "does not say over what",
     "pooling takes the maximum; the paper does not say which",
 )
 """What those with its convolution blocks do."""

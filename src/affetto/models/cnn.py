@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from affetto.batch import Padded
 from affetto.frontend import LogMel, NamedFrontEnd
-from affetto.layers import Classifier, ConvStack, Standardize, Swish, max_pool
+from affetto.layers import Classifier, ConvNorm, ConvStack, Standardize, Swish, max_pool
 from affetto.models.base import CNN_READINGS, READINGS, ModelSettings, SpeechModel, Streams, register
 
 
@@ -26,6 +26,8 @@ class CNNSettings(ModelSettings):
     """Whose mean and deviation eq. (2) takes for each bin: the clip's, as the front end does, or those of the training
     clips, which leaves a clip its level and its colour; the front end then normalises nothing."""
     dense: int = Field(default=512, ge=1)
+    conv_norm: ConvNorm = "point"
+    """What the convolution blocks' layer norm runs over: the channels of each time-frequency point, or a whole clip."""
     swish: Swish = "fixed"
     """Whether eq. (4)'s slope stays at 1 or is learned, one a block."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
@@ -62,7 +64,7 @@ class CNN(SpeechModel):
     def __init__(self, settings: CNNSettings, n_classes: int) -> None:
         super().__init__({"log_mel": LogMel(settings.front_end)})
         self.standardize = Standardize(settings.front_end.width) if settings.statistics == "training" else None
-        self.stack = ConvStack(swish=settings.swish)
+        self.stack = ConvStack(norm=settings.conv_norm, swish=settings.swish)
         self.dropout = nn.Dropout(settings.dropout)
         bands = settings.front_end.width // 128
         self.dense = nn.Linear(512 * bands, settings.dense)

@@ -26,7 +26,7 @@ from affetto.encoders.frozen import Frozen
 from affetto.encoders.speech_bert import SpeechBert, SpeechBertSettings
 from affetto.encoders.whisper import Whisper, WhisperSettings
 from affetto.frontend import LogMel, NamedFrontEnd
-from affetto.layers import Classifier, ConvStack, Standardize, Swish
+from affetto.layers import Classifier, ConvNorm, ConvStack, Standardize, Swish
 from affetto.models import downstream
 from affetto.models.base import CNN_READINGS, READINGS, SpeechModel, Streams, register
 from affetto.models.downstream import DownstreamSettings, transformer
@@ -41,6 +41,8 @@ class FusionSettings(DownstreamSettings):
     encoder: SpeechBertSettings | WhisperSettings = Field(default=SpeechBertSettings(), discriminator="name")
     arrangement: Literal["robust_bert", "robust_cnn", "concatenation", "equation_10"] = "robust_bert"
     """Which representation asks, and which answers."""
+    conv_norm: ConvNorm = "point"
+    """What the convolution blocks' layer norm runs over: the channels of each time-frequency point, or a whole clip."""
     swish: Swish = "fixed"
     """Whether the convolution blocks' slope of eq. (4) stays at 1 or is learned, one a block."""
 
@@ -97,7 +99,7 @@ class FusionConvBERT(SpeechModel):
             self.streams["speech"] = frozen
             encoder_width = frozen.width
         self.standardize = Standardize(encoder_width) if self.encoder is None else None
-        self.stack = ConvStack(swish=settings.swish)
+        self.stack = ConvStack(norm=settings.conv_norm, swish=settings.swish)
         bands = settings.front_end.width // 64
         self.project_cnn = nn.Linear(512 * bands, settings.width)
         self.project_encoder = nn.Linear(encoder_width, settings.width)
