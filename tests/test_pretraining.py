@@ -1,6 +1,7 @@
 """Pretraining from a folder of recordings to an encoder that other models take on."""
 
 import json
+import math
 import os
 import shutil
 import signal
@@ -95,7 +96,7 @@ def made(tmp_path_factory) -> Path:
         "name": "tiny",
         "held_out_l1": 0.75,
         "experiment": settings.config,
-        "trained_on": {"title": "Tones in noise"},
+        "trained_on": {"title": "Tones in noise", "held_out_by": "files"},
     }
     task = pretraining.MaskedFrames(settings.task)
     folder = tmp_path_factory.mktemp("pretrained") / "tiny"
@@ -140,12 +141,13 @@ def test_a_folder_of_recordings_becomes_a_checkpoint(command, speech, tmp_path):
     best = min(lines, key=lambda line: line["dev_loss"])
     assert (provenance["best_epoch"], provenance["held_out_l1"]) == (best["epoch"], best["dev_loss"])
     trained_on = provenance["trained_on"]
-    assert (trained_on["recordings"], trained_on["held_out"]) == (3, 1)
+    assert (trained_on["recordings"], trained_on["held_out"], trained_on["held_out_by"]) == (3, 1, "files")
+    assert provenance["steps"] == len(lines) * math.ceil(3 / SETTINGS["training"]["batch_size"])
     learned = [speech / name for name in ("talks/c.WAV", "talks/d.ogg", "a.wav")]
     hours = sum(soundfile.info(path).duration for path in learned) / 3600
     assert trained_on["hours"] == pytest.approx(hours, abs=1e-3)
     card = (target / "README.md").read_text()
-    for words in ("# tiny", "Tones in noise that nobody said.", "1 layers of width 16", "3 recordings", "EU AI Act"):
+    for words in ("# tiny", "Tones in noise that nobody said.", "1 layers of width 16", "3 recordings", "EU AI Act", "file by file"):
         assert words in card
 
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
@@ -194,6 +196,8 @@ def test_librispeech_is_pretrained_on_with_whole_readers_held_out(toy_tree, tmp_
     told = json.loads((checkpoint / "config.json").read_text())["provenance"]["trained_on"]
     assert told["corpus"] == "librispeech"
     assert (told["recordings"], told["held_out"]) == tuple(map(len, sides))
+    assert told["held_out_by"] == "speakers"
+    assert "by speakers that it has never heard" in (checkpoint / "README.md").read_text()
 
 
 def test_the_loss_falls(run, speech):
@@ -470,7 +474,7 @@ def test_a_pretrained_encoder_that_ships_is_listed_and_shown(made, command, tmp_
     code, out, err = command("models", "list")
     assert (code, err) == (0, "")
     row = next(line for line in out.splitlines() if "speech-tiny" in line)
-    assert all(words in row for words in ("predicts masked frames", "Tones in noise", "L1 0.750"))
+    assert all(words in row for words in ("predicts masked frames", "Tones in noise", "L1 0.750 (unheard files)"))
     code, out, err = command("models", "show", "speech-tiny")
     assert (code, err) == (0, "")
     assert "ä card" in out

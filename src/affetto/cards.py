@@ -87,8 +87,8 @@ def write_pretrained(provenance: JSON) -> str:
         "",
         f"{trained['title'].strip()}",
         "",
-        f"{trained['recordings']:,} recordings, {trained['hours']:.2f} hours; {trained['held_out']:,} more were held "
-        "out. No label was used.",
+        f"{trained['recordings']:,} recordings, {trained['hours']:.2f} hours, in {provenance['steps']:,} steps; "
+        f"{trained['held_out']:,} more were held out, {_HELD_OUT[trained['held_out_by']]}. No label was used.",
         *_stretches(provenance["experiment"]["training"]["crop"]),
         *([provenance["remark"]] if "remark" in provenance else []),
         "",
@@ -110,11 +110,17 @@ def write_pretrained(provenance: JSON) -> str:
     return "\n".join(lines)
 
 
+_HELD_OUT = {
+    "speakers": "by speakers that it has never heard",
+    "files": "file by file: it may have learned from others of the same speakers",
+}
+
+
 def _stretches(seconds: float | None) -> list[str]:
     """What a card says of a crop in training."""
     if seconds is None:
         return []
-    return [f"It learned from stretches of at most {seconds:g} s, and is less sure of what comes later in a recording."]
+    return [f"It learned from stretches of at most {seconds:g} s, and has never met what comes later in a recording."]
 
 
 def _asked(labels: tuple[str, ...], scales: Mapping[str, tuple[float, float]]) -> str:

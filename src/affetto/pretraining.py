@@ -44,7 +44,7 @@ from affetto.provenance import commit, machine
 from affetto.resources import settings_file
 from affetto.tasks import MaskedFrames
 from affetto.tasks import MaskedFramesSettings as TaskSettings
-from affetto.training import TrainingSettings, fit
+from affetto.training import TrainingSettings, fit, steps_per_epoch
 
 LONGEST = 35.0
 """Seconds of a recording that are taken at once, as many as LibriSpeech's longest has."""
@@ -198,12 +198,14 @@ def pretrain(
             {"epoch": epoch.epoch, "l1": round(epoch.loss, 5), "held_out_l1": round(epoch.dev_loss or 0.0, 5)}
             for epoch in history.epochs
         ],
+        "steps": len(history.epochs) * steps_per_epoch(settings.training, len(train)),
         "trained_on": {
             "corpus": corpus.name,
             "title": settings.speech or corpus.info.title,
             "recordings": _files(corpus, train),
             "hours": round(sum(data.lengths[row] for row in train) / settings.model.front_end.frame_rate / 3600, 3),
             "held_out": _files(corpus, held_out),
+            "held_out_by": "speakers" if corpus.table["speaker"].notna().all() else "files",
             "speech_sha256": speech_sha256,
         },
         "commit": commit(),
@@ -332,11 +334,20 @@ def _draw(pretrained: Pretrained, waveform: Tensor, folder: Path) -> None:
         label="L1 of masked frames",
         path=folder / "l1.png",
     )
+    asked = pretrained.task.settings
+    if asked.zeroed:  # the die's commonest face: frames replaced by others of the clip look like speech
+        task = MaskedFrames(asked.model_copy(update={"zeroed": 1.0, "replaced": 0.0}))
+        pretrained = replace(pretrained, task=task)
     true, struck, predicted, chosen = (part.numpy() for part in pretrained.reconstruct(waveform))
     filled = struck.copy()
     filled[chosen] = predicted[chosen]
+    l1 = abs(filled - true)[chosen].mean()
     report.frames_figure(
-        {"as it was": true, "struck out": struck, "filled in": filled},
+        {
+            "as it was, bars above what is struck out": true,
+            "struck out": struck,
+            f"filled in: mean absolute error {l1:.2f}, of the mean alone {abs(true[chosen]).mean():.2f}": filled,
+        },
         chosen,
         rate=pretrained.settings.front_end.frame_rate,
         path=folder / "frames.png",

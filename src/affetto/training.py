@@ -163,7 +163,7 @@ def fit(
     weights = task.weights(data.targets[list(train)])
     weights = None if weights is None else weights.to(accelerator.device)
     optimizer = _optimizer(model, settings)
-    schedule = _schedule(optimizer, settings, steps=settings.epochs * _steps_per_epoch(settings, len(train)))
+    schedule = _schedule(optimizer, settings, steps=settings.epochs * steps_per_epoch(settings, len(train)))
     network, optimizer, schedule = accelerator.prepare(model, optimizer, schedule)
     average = None
     if settings.average is not None:
@@ -321,9 +321,9 @@ def _batches(
 ) -> Iterator[list[int]]:
     """Rows of each step of one epoch."""
     if settings.batch_size is None:
-        yield from [list(train)] * _steps_per_epoch(settings, len(train))
+        yield from [list(train)] * steps_per_epoch(settings, len(train))
         return
-    left = _steps_per_epoch(settings, len(train))
+    left = steps_per_epoch(settings, len(train))
     while left:
         lengths = [data.lengths[row] for row in train]
         for batch in itertools.islice(shuffled_batches(lengths, settings.batch_size, generator=generator), left):
@@ -331,7 +331,8 @@ def _batches(
             left -= 1
 
 
-def _steps_per_epoch(settings: TrainingSettings, clips: int) -> int:
+def steps_per_epoch(settings: TrainingSettings, clips: int) -> int:
+    """Of a training on so many clips, where its settings name no other number."""
     return settings.steps_per_epoch or math.ceil(clips / (settings.batch_size or clips))
 
 

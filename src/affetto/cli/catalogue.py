@@ -164,12 +164,13 @@ def models_list() -> None:
     """The models that ship, and the architectures that can be trained."""
     from affetto import cards, checkpoint, models, pretrained
 
-    table = Table("name", "gives", "trained on", "unseen speakers", title="models that ship")
+    table = Table("name", "gives", "trained on", "on what it never heard", title="models that ship")
     for name in pretrained.names():
         config = checkpoint.describe(pretrained.folder(name))
         provenance = config["provenance"]
         if checkpoint.is_pretrained(config):
-            answers, scores = "predicts masked frames", f"L1 {provenance['held_out_l1']:.3f}"
+            by = provenance["trained_on"]["held_out_by"]
+            answers, scores = "predicts masked frames", f"L1 {provenance['held_out_l1']:.3f} (unheard {by})"
         else:
             expected = provenance["expected"]
             answers = ", ".join(config["labels"])
