@@ -589,6 +589,22 @@ def test_the_claims_of_the_paper_are_tested_over_speakers(paper: Path) -> None:
     assert "acrnn" not in text[text.index("Speaker-dependent: ") : text.index("### 4.2.5")]
 
 
+def test_the_proposed_row_reaches_the_paper_where_its_interval_does(paper: Path) -> None:
+    text = chapter_of(paper / "REPORT.md")
+    for protocol, table in ((LOSO, "Table 4: "), (RANDOM, "Table 6: ")):
+        row = rows_of(paper, protocol)[FUSION]
+        part = text[text.index(f"\n{table}") :]
+        for score in ("wa", "ua"):
+            low, high = (100 * end for end in row.interval(score))
+            published = float(labelled(under(text, table, "system"), "Fusion-ConvBERT")[1 + (score == "ua")])
+            verdict = "does not reach" if high < published else "passes" if low > published else "reaches"
+            line = next(line for line in part.splitlines() if f"the paper's {score.upper()} of {published:.2f}" in line)
+            assert line == (
+                f"* `{FUSION}` **{verdict}** the paper's {score.upper()} of {published:.2f}: "
+                f"95 % interval {low:.2f} to {high:.2f}."
+            )
+
+
 def test_figures_of_the_paper_are_drawn_where_there_are_results(paper: Path) -> None:
     drawn = sorted(path.name for path in (paper / "figures").glob("paper-*.svg"))
     assert drawn == [
@@ -641,6 +657,8 @@ def test_rows_that_are_not_there_are_shown_as_not_run(tmp_path: Path) -> None:
     assert labelled(nine, f"`{FUSION}`")[3] == "speaker-dependent: not run"
     assert labelled(nine, "`fusion_convbert-robustbert-b`")[1:] == ["–", "–", "not run"]
     assert "where there is no bar, we have no result" in text
+    drawn = tmp_path / "figures" / "paper-fusion-convbert-figure-9-emodb-loso10-v1.svg"
+    assert "speaker-dependent: no result<" in drawn.read_text(encoding="utf-8")
     assert {row[2] for row in under(text, "Figure 7: ", "class")} == {"not run"}
     assert labelled(under(text, "Table 8: ", "system"), "Meng, H. et al. [38]")[1:] == [
         *("–", "84.99", "–", "90.37"),
@@ -675,7 +693,8 @@ def test_what_experiments_ask_for_and_is_not_there_is_said(tmp_path: Path) -> No
     row = "fusion_convbert-robustcnn-whisper3"
     put(results, LOSO, row, table, config=asked[row].config, fingerprint="other settings")
     found = {each.experiment: each for each in planned.missing(report.gather(results), evaluation.asked())}
-    assert found["emodb_fusion_whisper"].rows == ("fusion_convbert-robustbert-whisper3", row)
+    fusion = "fusion_convbert-robustbert-whisper3"
+    assert found["emodb_fusion_whisper"].rows == (fusion, row, f"{fusion}-speaker")
     assert found["emodb_fusion_whisper"].fewer == {"whisper4": (1, 3), "late_fusion-whisper": (1, 3)}
     assert "cnn-swish" in found["emodb_variants"].rows
     assert "ravdess" not in found  # no recordings of it
@@ -684,7 +703,7 @@ def test_what_experiments_ask_for_and_is_not_there_is_said(tmp_path: Path) -> No
     rows = markdown_rows(text[text.index("## What was not run") :], "experiment")
     assert labelled(rows, "`emodb_fusion_whisper`")[1:] == [
         "`emodb-loso10`",
-        f"`fusion_convbert-robustbert-whisper3`, `{row}`",
+        f"`{fusion}`, `{row}`, `{fusion}-speaker`",
         "`whisper4` 1 of 3, `late_fusion-whisper` 1 of 3",
     ]
 

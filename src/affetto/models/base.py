@@ -162,7 +162,8 @@ READINGS = (
 CNN_READINGS = (
     "layer norm runs over the channels of each time-frequency point (conv_norm: clip, over all of a clip); the paper "
     "does not say over what",
-    "pooling takes the maximum; the paper does not say which",
+    "pooling takes the maximum, and a last window of time that a clip only partly fills counts; the paper does not "
+    "say which",
 )
 """What those with its convolution blocks do."""
 

@@ -239,6 +239,8 @@ def bars(
             if not math.isnan(bar.score):
                 axes.barh(y, factor * bar.score, height=height * 0.86, color=colour, linewidth=0)
                 _value(axes, factor * bar.score, y, factor, ON_ACCENT if colour == ACCENT else INK)
+            elif len(kinds) > 1:  # whose the mark in this place is
+                axes.text(0.01 * factor, y, f"{kind}: no result", color=SOFT, fontsize=7.5, va="center")
             if not math.isnan(low):
                 for ink, width in ((ON_ACCENT, 3.6), (INK, 1.4)):  # a light line below, to stand out on the bar
                     axes.plot([low, high], [y, y], color=ink, linewidth=width, solid_capstyle="butt")

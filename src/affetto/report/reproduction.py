@@ -35,6 +35,12 @@ READING: tuple[Text, ...] = (
         f" means a higher UA, mean over speakers, with p up to {ALPHA} in the paired permutation test over speakers. "
         "The p-values are not corrected for their number.",
     ),
+    (
+        Strong("Reaches"),
+        " means that our interval holds the paper's number, ",
+        Strong("passes"),
+        " that all of it lies above.",
+    ),
 )
 
 
@@ -199,11 +205,31 @@ def _exhibit(exhibit: Exhibit, study: Study, found: Measured) -> list[Block]:
         for protocol, word in exhibit.protocols.items()
         for claim in _claims(protocol, exhibit, study, found)
     )
+    if not exhibit.drawn and len(exhibit.protocols) == 1:  # a table that the paper's authors measured
+        claims = (*_reach(next(iter(exhibit.protocols)), exhibit, study, found), *claims)
     return [*blocks, *([Points(claims)] if claims else [])]
 
 
 def _named(word: str) -> Text:
     return (f"{word[0].upper()}{word[1:]}: ",) if word else ()
+
+
+def _reach(protocol: str, exhibit: Exhibit, study: Study, found: Measured) -> list[Text]:
+    """Whether our row of what the paper puts forward reaches the paper's numbers, a sentence a score."""
+    ours = found.get((protocol, study.proposed))
+    lines = [line for line in exhibit.lines if line.row == study.proposed]
+    if ours is None or not lines:
+        return []
+    claims: list[Text] = []
+    for score in ("wa", "ua"):
+        published, (low, high) = lines[0].scores[protocol][score], ours.interval(score)
+        if math.isnan(low):
+            continue
+        verdict = "passes" if low > published else "reaches" if high >= published else "does not reach"
+        ends = " to ".join(f"{100 * end:.2f}" for end in (low, high))
+        said = f" the paper's {called(score)} of {100 * published:.2f}: 95 % interval {ends}."
+        claims.append((Code(ours.name), " ", Strong(verdict), said))
+    return claims
 
 
 def _claims(protocol: str, exhibit: Exhibit, study: Study, found: Measured) -> list[Text]:
