@@ -25,7 +25,10 @@ def fetch(folder_or_id: str | Path, file: str) -> Path:
         raise CheckpointError(f"{folder_or_id}: is a file; expected a model folder or a hub id")
     name = str(folder_or_id)
     if name.count("/") != 1 or name.startswith((".", "/", "~")):
-        raise CheckpointError(f"{name}: no such folder; expected a model folder or a hub id such as owner/model")
+        raise CheckpointError(
+            f"{name}: no such folder; expected a model folder or a hub id such as owner/model "
+            "(`affetto train` and `affetto pretrain` make folders)"
+        )
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
