@@ -13,6 +13,7 @@ from affetto import changes, corpora, evaluation, experiment, protocol, runs, ve
 from affetto.bench import Bench
 from affetto.cache import FeatureCache
 from affetto.errors import ConfigError, CorpusError, ProtocolError, TrainingError
+from affetto.files import json_bytes
 
 CPU = torch.device("cpu")
 SCORES = {"wa", "ua", "macro_f1", "weighted_f1"}
@@ -186,6 +187,18 @@ def test_the_same_benchmark_gives_the_same_predictions(settings, run, tmp_path):
     first = path.with_suffix(".csv").read_bytes()
     path.parent.rename(tmp_path / "before")
     assert run(settings()).with_suffix(".csv").read_bytes() == first
+
+
+def test_results_that_are_older_than_a_setting_stay_as_they_are(settings, run):
+    path = run(settings())
+    results = json.loads(path.read_text())
+    del results["config"]["model"]["pooling"]  # at its default
+    path.write_bytes(json_bytes(results))
+    before = path.read_bytes()
+    assert run(settings()).read_bytes() == before
+    results["config"]["shipped"] = True  # of no number, but not what was asked for
+    path.write_bytes(json_bytes(results))
+    assert json.loads(run(settings()).read_text())["config"] == settings().config
 
 
 def test_a_corpus_without_enough_speakers_is_refused(settings, run):

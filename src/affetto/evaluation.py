@@ -5,6 +5,7 @@ them into `<row>.json` and what was taken for what into `<row>.png`, beside `pro
 protocol; and `CHANGES.md`, one level up, remembers that this configuration was scored.
 """
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,8 +18,8 @@ from affetto.cells import Cell, Work, cores, finish
 from affetto.config import JSON
 from affetto.corpora.base import Corpus
 from affetto.device import Precision
-from affetto.errors import AffettoError
-from affetto.experiment import Experiment, names, read
+from affetto.errors import AffettoError, ConfigError
+from affetto.experiment import Experiment, from_config, names, read
 from affetto.files import json_bytes, write_whole
 from affetto.progress import Progress, no_progress
 from affetto.provenance import commit, machine, together
@@ -120,7 +121,7 @@ def _write_results(cells: Sequence[Cell], work: Work) -> Path:
         "tuned_on": None if experiment.tuned_on is None else list(experiment.tuned_on),
         "fingerprint": experiment.fingerprint,
         "seeds": list(experiment.seeds),
-        "config": experiment.config,
+        "config": _config(path, experiment),
         **{key: together(cell[key] for cell in finished) for key in work.origin},
         "seconds": round(sum(cell["seconds"] for cell in finished), 1),
         **scores.summarise(table, experiment.task.name, task.labels),
@@ -136,6 +137,18 @@ def _write_results(cells: Sequence[Cell], work: Work) -> Path:
     report.error_figure(table, scoring, title=title, path=path.with_suffix(".png"))
     changes.remember(work.results, results)
     return path
+
+
+def _config(path: Path, experiment: Experiment) -> JSON:
+    """The settings in full; as they stand in the results file that is there, where they are the same.
+
+    It may be older than a setting that has its default here: then it need not change.
+    """
+    try:
+        there: JSON = json.loads(path.read_bytes())["config"]
+        return there if from_config(there, source=str(path)) == experiment else experiment.config
+    except (OSError, ValueError, KeyError, ConfigError):
+        return experiment.config
 
 
 def _words(corpus: Corpus, sha256: str) -> JSON:

@@ -315,7 +315,11 @@ def _confusion(matrix: Matrix, row: Row, study: Study) -> Picture:
     labels = row.results["labels"]
     right = [f"{label} {' '.join(PER_CENT.score(recall))}" for label, recall in _recalls(row).items()]
     alt = f"Confusion matrix of {row.name} under {row.protocol}: right for {listed(right)} per cent."
-    caption: Text = (f"Beside {matrix.name}, {matrix.title}: ", Code(row.name), ", clips of all folds and seeds together.")
+    caption: Text = (
+        f"Beside {matrix.name}, {matrix.title}: ",
+        Code(row.name),
+        ", clips of all folds and seeds together.",
+    )
     name = f"{place(study)}-{anchor(matrix.name.lower().replace(' ', '-'))}"
     return Picture(name, figures.confusion(_counts(row), labels), alt, caption)
 
