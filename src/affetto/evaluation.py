@@ -18,7 +18,7 @@ from affetto.cells import Cell, Work, cores, finish
 from affetto.config import JSON
 from affetto.corpora.base import Corpus
 from affetto.device import Precision
-from affetto.errors import AffettoError, ConfigError
+from affetto.errors import AffettoError
 from affetto.experiment import Experiment, from_config, names, read
 from affetto.files import json_bytes, write_whole
 from affetto.progress import Progress, no_progress
@@ -146,9 +146,10 @@ def _config(path: Path, experiment: Experiment) -> JSON:
     """
     try:
         there: JSON = json.loads(path.read_bytes())["config"]
-        return there if from_config(there, source=str(path)) == experiment else experiment.config
-    except (OSError, ValueError, KeyError, ConfigError):
+        same = from_config(there, source=str(path)) == experiment
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, AffettoError):  # none, or damaged, or unknown
         return experiment.config
+    return there if same else experiment.config
 
 
 def _words(corpus: Corpus, sha256: str) -> JSON:

@@ -332,7 +332,7 @@ def _batches(
 
 
 def steps_per_epoch(settings: TrainingSettings, clips: int) -> int:
-    """Of a training on so many clips, where its settings name no other number."""
+    """What the settings say, or as many as it takes to hear so many clips once."""
     return settings.steps_per_epoch or math.ceil(clips / (settings.batch_size or clips))
 
 
