@@ -221,7 +221,7 @@ def max_pool(maps: Padded, stride: int) -> Padded:
     dropped.
 
     Args:
-        maps: (B, T, F, C).
+        maps: (B, T, F, C); values beyond a clip's length, which mean nothing, may be overwritten.
         stride: size of the window.
 
     Returns:
@@ -230,13 +230,15 @@ def max_pool(maps: Padded, stride: int) -> Padded:
     lowest = torch.finfo(maps.values.dtype).min
     x = extend(maps.values, stride, fill=lowest)
     if not maps.is_full:
-        # Only a clip's last window mixes real and padded frames; those wholly beyond it are zeroed below. Each frame is
-        # named once: what `index_put` is given twice gets its gradient twice.
+        # Only a clip's last window mixes real and padded frames; those wholly beyond it are zeroed below. The padded
+        # ones are overwritten in place, unseen by autograd: never the largest, they have no gradient to lose, and
+        # these maps, the widest of the network, are not copied.
         first = stride * (ceil_divide(maps.lengths, stride) - 1)
         window = first[:, None] + torch.arange(stride, device=x.device)  # (B, stride)
         beyond = window >= maps.lengths[:, None]
         clip = torch.arange(len(maps), device=x.device)[:, None]
-        x = x.index_put((clip, window), x[clip, window].masked_fill(beyond[..., None, None], lowest))
+        with torch.no_grad():
+            x[clip, window] = x[clip, window].masked_fill(beyond[..., None, None], lowest)
     pooled = F.max_pool2d(x.permute(0, 3, 1, 2), stride).permute(0, 2, 3, 1)
     return Padded(pooled, ceil_divide(maps.lengths, stride)).zeroed()
 
