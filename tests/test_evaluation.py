@@ -201,6 +201,14 @@ def test_results_that_are_older_than_a_setting_stay_as_they_are(settings, run):
     assert json.loads(run(settings()).read_text())["config"] == settings().config
 
 
+@pytest.mark.parametrize("damaged", ["[", "[]", '{"config": "cnn"}', '{"config": {"modal": "cnn"}}', "{}"])
+def test_damaged_results_are_written_anew(damaged, settings, run):
+    path = run(settings())
+    before = path.read_bytes()
+    path.write_text(damaged)
+    assert run(settings()).read_bytes() == before
+
+
 def test_a_corpus_without_enough_speakers_is_refused(settings, run):
     with pytest.raises(ProtocolError, match=r"speaker-9fold: 4 speakers can be dealt to 3\.\.4 folds"):
         run(settings(protocol="speaker-9fold"))

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.preprocessing import StandardScaler
-from torch import nn
+from torch import Tensor, nn
 
 from affetto.batch import Padded, pad
 from affetto.layers import (
@@ -192,6 +192,32 @@ def test_gradients_of_pooling_are_those_of_each_clip_alone(lengths):
         F.max_pool2d(clip.permute(2, 0, 1), 4, ceil_mode=True).sum().backward()
         assert torch.equal(row[: len(clip)], clip.grad)
         assert not row[len(clip) :].any()
+
+
+def test_pooling_takes_windows_of_other_height_than_width():
+    maps = clips(6, 3, width=8)
+    pooled = max_pool(Padded(maps.values[..., None].clone(), maps.lengths), (2, 4))
+    for clip, got in zip(maps.unbind(), pooled.unbind(), strict=True):
+        assert torch.equal(got[..., 0], F.max_pool2d(clip[None], (2, 4), ceil_mode=True)[0])
+
+
+@pytest.mark.parametrize("swish", ["fixed", "trainable"])
+@pytest.mark.parametrize("norm", ["point", "clip"])
+@pytest.mark.parametrize("lengths", [(16, 13, 6, 4), (12, 12), (17, 9)])
+def test_a_batch_teaches_the_convolution_stack_what_its_clips_teach_it_alone(lengths, norm, swish):
+    torch.manual_seed(0)
+    stack = ConvStack(channels=(3, 5), strides=(4,), norm=norm, swish=swish).double()
+    alone = [torch.randn(length, 12, dtype=torch.float64) for length in lengths]
+
+    def taught(batches: list[Padded]) -> list[Tensor]:
+        stack.zero_grad()
+        for batch in batches:
+            stack(batch).values.square().sum().backward()
+        return [parameter.grad.clone() for parameter in stack.parameters()]
+
+    for together, apart in zip(taught([pad(alone)]), taught([pad([clip]) for clip in alone]), strict=True):
+        assert apart.any()
+        torch.testing.assert_close(together, apart, atol=1e-9, rtol=1e-9)
 
 
 @pytest.mark.parametrize(("norm", "over"), [("point", 1), ("clip", (1, 2, 3))])

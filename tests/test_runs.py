@@ -251,11 +251,14 @@ def results_file(path: Path, tried, **changes) -> Path:
 def test_the_predictions_beside_results_calibrate_the_checkpoint(settings, train, tmp_path):
     tried = settings()
     folds = [{"fold": "1"}, {"fold": "2"}]
-    path = results_file(tmp_path / "tiny.json", tried, folds=folds, model="tiny")
+    path = results_file(tmp_path / "tiny.json", tried, folds=folds, model="tiny", seeds=[4, 3])
     labels = ("anger", "happiness", "sadness")
     rows = [
-        f"{n}.wav,0,,{1 + n % 2},{seed},{labels[n % 3]},anger,0.5,0.3,0.2,s{n % 2}"
-        for seed in (0, 1)
+        f"{n}.wav,0,,{1 + n % 2},{seed},{labels[n % 3]},{answer(n)}"
+        for seed, answer in (
+            (3, lambda n: f"{labels[n % 3]},{','.join('0.9' if k == n % 3 else '0.05' for k in range(3))},s{n % 2}"),
+            (4, lambda n: f"anger,0.5,0.3,0.2,s{n % 2}"),
+        )
         for n in range(12)
     ]
     head = f"file,start,end,fold,seed,truth,prediction,{','.join(labels)},speaker"
@@ -269,7 +272,7 @@ def test_the_predictions_beside_results_calibrate_the_checkpoint(settings, train
         "clips": 12,
         "speakers": 2,
     }
-    assert found.temperature > 10  # the answers are worth nothing
+    assert found.temperature > 10  # the first seed's answers, the fourth's, are worth nothing
 
 
 def test_the_card_quotes_results_of_the_same_settings(settings, train, tmp_path):

@@ -78,6 +78,7 @@ def spoil_table(path: Path, change) -> None:
         ),
         (lambda r: r["config"]["training"].update(epoch=24), "config: unknown setting 'training.epoch'"),
         (lambda r: r.pop("config"), "config: the settings are missing"),
+        (lambda r: r.update(config="cnn"), "config: the settings are missing"),
         (lambda r: r.update(shipped=True), "shipped: the file says True, its config says False"),
         (lambda r: r.update(corpus="simulated_a"), "simulated: the file does not say so, but simulated_a is"),
         (lambda r: r.update(tuned_on=None), "tuned_on: expected 10 entries: the file says None, its config says ['03'"),

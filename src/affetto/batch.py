@@ -74,7 +74,7 @@ class Padded:
 
     def unbind(self) -> list[Tensor]:
         """The sequences at their own lengths, each (T_i, ...)."""
-        return [row[: int(n)] for row, n in zip(self.values, self.lengths, strict=True)]
+        return [row[:n] for row, n in zip(self.values, self.lengths.tolist(), strict=True)]
 
 
 @dataclass(frozen=True)

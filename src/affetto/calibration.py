@@ -121,10 +121,11 @@ def of_results(path: Path, labels: Sequence[str]) -> Calibration:
     try:
         results = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
         source = {"protocol": results["protocol"], "row": results["model"], "seeds": 1}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        first = results["seeds"][0]
+    except (OSError, ValueError, LookupError, TypeError) as error:
         raise ConfigError(f"{path.with_suffix('.json')}: is not a results file ({error!r})") from error
     table = scores.read(path.with_suffix(".csv"))
-    return fit(table[table["seed"] == table["seed"].min()], labels, source=source)
+    return fit(table[table["seed"] == first], labels, source=source)
 
 
 def fit(table: pd.DataFrame, labels: Sequence[str], *, source: JSON) -> Calibration:

@@ -159,6 +159,23 @@ class Classifier(nn.Linear):
             return super().forward(features.float())
 
 
+class PointNorm(nn.Module):
+    """Layer norm over the channels of each time-frequency point (Ba et al., 2016).
+
+    Args:
+        channels: of the maps.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, maps: Padded) -> Tensor:
+        """(B, T, F, channels) -> the same shape."""
+        return F.layer_norm(maps.values, self.weight.shape, self.weight, self.bias)
+
+
 class ClipNorm(nn.Module):
     """Layer norm over all that a clip's maps hold: its real frames, bands and channels (Ba et al., 2016).
 
@@ -202,45 +219,46 @@ class ConvBlock(nn.Module):
     def __init__(self, inputs: int, channels: int, *, norm: ConvNorm = "point", swish: Swish = "fixed") -> None:
         super().__init__()
         self.conv = nn.Conv2d(inputs, channels, kernel_size=3, padding=1)
-        self.norm = nn.LayerNorm(channels) if norm == "point" else ClipNorm(channels)
+        self.norm = PointNorm(channels) if norm == "point" else ClipNorm(channels)
         self.slope = nn.Parameter(torch.ones(())) if swish == "trainable" else None
 
     def forward(self, maps: Padded) -> Padded:
         """(B, T, F, inputs) -> (B, T, F, channels)."""
         # Channels last: the layer norm then runs over contiguous memory, and bf16 convolutions are at their fastest.
         x = self.conv(maps.values.permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last))
-        x = x.permute(0, 2, 3, 1)  # (B, T, F, C)
-        x = self.norm(Padded(x, maps.lengths) if isinstance(self.norm, ClipNorm) else x)
+        x = self.norm(Padded(x.permute(0, 2, 3, 1), maps.lengths))  # (B, T, F, C)
         return Padded(F.silu(x) if self.slope is None else x * torch.sigmoid(self.slope * x), maps.lengths)
 
 
-def max_pool(maps: Padded, stride: int) -> Padded:
-    """Maximum over stride x stride windows of time and frequency.
+def max_pool(maps: Padded, window: int | tuple[int, int]) -> Padded:
+    """Maximum over windows of frames and bands, one beside the other.
 
     A last window that a clip only partly fills counts, over its real frames alone; bands that fill no window are
     dropped.
 
     Args:
-        maps: (B, T, F, C); values beyond a clip's length, which mean nothing, may be overwritten.
-        stride: size of the window.
+        maps: (B, T, F, C), which nobody else reads: what stands beyond a clip's length may be overwritten with the
+            lowest number.
+        window: frames and bands, or one number for both.
 
     Returns:
-        (B, ceil(T / stride), F // stride, C), zero beyond each clip's length.
+        (B, ceil(T / frames), F // bands, C), zero beyond each clip's length.
     """
+    frames, bands = (window, window) if isinstance(window, int) else window
     lowest = torch.finfo(maps.values.dtype).min
-    x = extend(maps.values, stride, fill=lowest)
+    lengths = ceil_divide(maps.lengths, frames)
+    x = extend(maps.values, frames, fill=lowest)
     if not maps.is_full:
         # Only a clip's last window mixes real and padded frames; those wholly beyond it are zeroed below. The padded
         # ones are overwritten in place, unseen by autograd: never the largest, they have no gradient to lose, and
         # these maps, the widest of the network, are not copied.
-        first = stride * (ceil_divide(maps.lengths, stride) - 1)
-        window = first[:, None] + torch.arange(stride, device=x.device)  # (B, stride)
-        beyond = window >= maps.lengths[:, None]
+        last = (frames * (lengths - 1))[:, None] + torch.arange(frames, device=x.device)  # (B, frames)
+        beyond = last >= maps.lengths[:, None]
         clip = torch.arange(len(maps), device=x.device)[:, None]
         with torch.no_grad():
-            x[clip, window] = x[clip, window].masked_fill(beyond[..., None, None], lowest)
-    pooled = F.max_pool2d(x.permute(0, 3, 1, 2), stride).permute(0, 2, 3, 1)
-    return Padded(pooled, ceil_divide(maps.lengths, stride)).zeroed()
+            x[clip, last] = x[clip, last].masked_fill(beyond[..., None, None], lowest)
+    pooled = F.max_pool2d(x.permute(0, 3, 1, 2), (frames, bands)).permute(0, 2, 3, 1)
+    return Padded(pooled, lengths).zeroed()
 
 
 class ConvStack(nn.Module):

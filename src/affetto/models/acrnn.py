@@ -15,9 +15,9 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from affetto.batch import Padded, ceil_divide, extend
+from affetto.batch import Padded
 from affetto.frontend import FrontEnd, LogMel, NamedFrontEnd
-from affetto.layers import Classifier
+from affetto.layers import Classifier, max_pool
 from affetto.models.base import ModelSettings, SpeechModel, Streams, register
 
 LOG_MEL_3D = FrontEnd(
@@ -107,7 +107,7 @@ class ACRNN(SpeechModel):
         orders = frames.values.reshape(*frames.values.shape[:2], self.orders, -1)
         volumes = orders.transpose(2, 3)  # (B, T, M, orders)
         maps: Padded = self.convolutions[0](Padded(volumes, frames.lengths))
-        maps = _pool(maps)  # (B, T / 2, M / 4, C)
+        maps = max_pool(maps, POOLING)  # (B, T / 2, M / 4, C)
         for convolution in self.convolutions[1:]:
             maps = convolution(maps)
         context = self.attention(self._recur(maps))  # (B, 2 * cells)
@@ -166,12 +166,3 @@ class Attention(nn.Module):
         weights = scores.masked_fill(~states.mask, -torch.inf).softmax(dim=1)
         context: Tensor = (weights[:, :, None] * states.values).sum(dim=1)
         return context
-
-
-def _pool(maps: Padded) -> Padded:
-    """Maximum over windows of frames and bands, real frames alone; (B, T, F, C) -> (B, ceil(T / 2), F // 4, C)."""
-    lowest = torch.finfo(maps.values.dtype).min
-    values = maps.values if maps.is_full else maps.values.masked_fill(~maps.mask[:, :, None, None], lowest)
-    values = extend(values, POOLING[0], fill=lowest)
-    pooled = F.max_pool2d(values.permute(0, 3, 1, 2), POOLING).permute(0, 2, 3, 1)
-    return Padded(pooled, ceil_divide(maps.lengths, POOLING[0])).zeroed()

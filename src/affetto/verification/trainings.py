@@ -26,7 +26,8 @@ def check_cells(
     if not folder.is_dir():
         comparer.fault("cells", f"there is no cells/{folder.name}: its trainings are not there")
         return
-    averaged = [str(row.get("name")) for row in objects((results.get("config") or {}).get("average"))]
+    config = results.get("config")
+    averaged = [str(row.get("name")) for row in objects(config.get("average"))] if isinstance(config, dict) else []
     hashes = {fold.get("fold"): fold.get("sha256") for fold in objects(definition.get("folds"))}
     finished: list[JSON] = []
     for fold in results["folds"]:
