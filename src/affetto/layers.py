@@ -159,47 +159,34 @@ class Classifier(nn.Linear):
             return super().forward(features.float())
 
 
-class PointNorm(nn.Module):
-    """Layer norm over the channels of each time-frequency point (Ba et al., 2016).
+class MapNorm(nn.Module):
+    """Layer norm of a clip's maps (Ba et al., 2016), with one gain and one bias a channel.
+
+    Over a whole clip, its real frames, bands and channels, a point keeps how far it stands out, which it loses when it
+    is normalised by itself. Clips differ in length, hence not one gain a point.
 
     Args:
         channels: of the maps.
+        over: "point", the channels of each time-frequency point; "clip", all that a clip's maps hold.
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, over: ConvNorm) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.ones(channels))
-        self.bias = nn.Parameter(torch.zeros(channels))
-
-    def forward(self, maps: Padded) -> Tensor:
-        """(B, T, F, channels) -> the same shape."""
-        return F.layer_norm(maps.values, self.weight.shape, self.weight, self.bias)
-
-
-class ClipNorm(nn.Module):
-    """Layer norm over all that a clip's maps hold: its real frames, bands and channels (Ba et al., 2016).
-
-    A point keeps how far it stands out from the clip, which it loses when it is normalised by itself. Gain and bias are
-    one a channel, as clips differ in length.
-
-    Args:
-        channels: of the maps.
-    """
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
+        self.over = over
         self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(self, maps: Padded) -> Tensor:
         """(B, T, F, channels) -> the same shape; what stands beyond a clip's length means nothing."""
+        if self.over == "point":
+            return F.layer_norm(maps.values, self.weight.shape, self.weight, self.bias)
         if maps.is_full:
-            return self._normalised(maps.values)
+            return self._by_clip(maps.values)
         full = maps.values.shape[1]
-        clips = (self._normalised(clip[None]) for clip in maps.unbind())
+        clips = (self._by_clip(clip[None]) for clip in maps.unbind())
         return torch.cat([F.pad(clip, (0, 0, 0, 0, 0, full - clip.shape[1])) for clip in clips])
 
-    def _normalised(self, maps: Tensor) -> Tensor:
+    def _by_clip(self, maps: Tensor) -> Tensor:
         return F.group_norm(maps.permute(0, 3, 1, 2), 1, self.weight, self.bias).permute(0, 2, 3, 1)
 
 
@@ -219,7 +206,7 @@ class ConvBlock(nn.Module):
     def __init__(self, inputs: int, channels: int, *, norm: ConvNorm = "point", swish: Swish = "fixed") -> None:
         super().__init__()
         self.conv = nn.Conv2d(inputs, channels, kernel_size=3, padding=1)
-        self.norm = PointNorm(channels) if norm == "point" else ClipNorm(channels)
+        self.norm = MapNorm(channels, norm)
         self.slope = nn.Parameter(torch.ones(())) if swish == "trainable" else None
 
     def forward(self, maps: Padded) -> Padded:
