@@ -21,7 +21,7 @@ import yaml
 from safetensors.torch import load_file, save
 
 import affetto
-from affetto import checkpoint, cli, corpora, evaluation, pretrained
+from affetto import checkpoint, cli, corpora, evaluation, pretrained, pretraining, runs
 from affetto.corpora.transcripts import LAYOUT
 
 SAMPLES = Path(__file__).parents[1] / "samples"
@@ -683,6 +683,12 @@ def test_a_benchmark_of_some_rows_of_a_table(here, tiny, synthetic, tmp_path, mo
     answer = here("benchmark", tiny, *common)
     assert answer.code == 130
     assert "finished trainings are kept" in answer.err
+    monkeypatch.setattr(runs, "train", interrupted)
+    monkeypatch.setattr(pretraining, "pretrain", interrupted)
+    for command in (("train", tiny, "--row", "a"), ("pretrain", "speech_bert_small")):
+        answer = here(*command, "--corpus", synthetic if command[0] == "train" else synthetic.parent)
+        assert answer.code == 130
+        assert "goes on from the last epoch" in answer.err
 
 
 RATINGS = "task={name: dimensions, scale: [1, 5], names: [valence, arousal]}"

@@ -325,7 +325,7 @@ def chosen(experiments: tuple[Experiment, ...], names: Sequence[str], source: st
     """
     for name in names:
         if name not in {each.name for each in experiments}:
-            rows = ", ".join(each.name for each in experiments)
+            rows = ", ".join(dict.fromkeys(each.name for each in experiments))  # each protocol has all of them
             raise ConfigError(f"{source}: no row is called '{name}'; the rows are {rows}")
     wanted = [each for each in experiments if each.name in names]
     averaged = [other for each in wanted for other in each.average or ()]

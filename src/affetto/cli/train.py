@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
+TRAININGS = "finished trainings are kept, and the same command goes on with the next"
+EPOCHS = "the same command goes on from the last epoch that was kept"
+
 
 @app.command()
 def train(
@@ -63,7 +66,7 @@ def train(
     data = with_transcripts(corpora.read(settings.corpus, corpus), transcripts)
     if settings.model.hears_words:
         note_silence(data)
-    with progress_bars() as progress:
+    with progress_bars() as progress, _saying_what_is_kept(EPOCHS):
         checkpoint = runs.train(
             settings,
             data,
@@ -91,7 +94,7 @@ def pretrain(
     from affetto.device import choose
 
     stated = pretraining.read(settings, tuple(set_ or ()))
-    with progress_bars() as progress:
+    with progress_bars() as progress, _saying_what_is_kept(EPOCHS):
         checkpoint = pretraining.pretrain(
             stated,
             corpora.read(stated.corpus, corpus),
@@ -146,7 +149,7 @@ def benchmark(
     if any(row.model.hears_words for row in rows):
         for each in (data, *others):
             note_silence(each)
-    with progress_bars() as progress, _saying_what_is_kept():
+    with progress_bars() as progress, _saying_what_is_kept(TRAININGS):
         paths = evaluation.benchmark(
             rows,
             data,
@@ -221,12 +224,12 @@ def _speech(named: list[str]) -> dict[str, list[Path]]:
 
 
 @contextmanager
-def _saying_what_is_kept() -> Iterator[None]:
-    """Tell whoever interrupts that nothing finished is lost."""
+def _saying_what_is_kept(kept: str) -> Iterator[None]:
+    """Tell whoever interrupts that nothing finished is lost, and from where the same command goes on."""
     try:
         yield
     except KeyboardInterrupt:
-        note("interrupted; finished trainings are kept, and the same command goes on with the next")
+        note(f"interrupted; {kept}")
         raise
 
 

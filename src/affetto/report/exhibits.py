@@ -239,7 +239,10 @@ def _apart(row: Row | None, name: str, said: Scores) -> Text:
 def _why(row: Row, said: Scores, study: Study) -> str:
     """Why a row is not where the paper's is; empty if it is near and nothing is known."""
     far = any(abs(row.score(name) - said[name]) > FAR for name in ("wa", "ua") if name in said)
-    return study.remarks.get(row.name, {}).get(row.protocol) or (UNEXPLAINED if far else "")
+    remark = study.remarks.get(row.name, {}).get(row.protocol)
+    if remark is not None and remark.settings == row.results["fingerprint"]:
+        return remark.says
+    return UNEXPLAINED if far else ""
 
 
 def _by_protocol(words: dict[str, str], said: Exhibit) -> str:

@@ -175,6 +175,19 @@ class Board:
 
 
 @dataclass(frozen=True)
+class Remark:
+    """Why results of ours are not where a paper's are.
+
+    Args:
+        settings: the fingerprint of these results; of others, with the same name, it is not said.
+        says: the reason.
+    """
+
+    settings: str
+    says: str
+
+
+@dataclass(frozen=True)
 class Study:
     """A paper's experiments.
 
@@ -200,7 +213,7 @@ class Study:
     boards: tuple[Board, ...]
     instead: dict[str, str]
     not_run: dict[str, str]
-    remarks: dict[str, dict[str, str]]
+    remarks: dict[str, dict[str, Remark]]
 
 
 @cache
@@ -214,8 +227,14 @@ def studies() -> tuple[Study, ...]:
         matrices = tuple(Matrix(**matrix) for matrix in entry["matrices"])
         boards = tuple(map(_board, entry["boards"]))
         known = (entry["proposed"], entry["parts"], tuple(exhibits), matrices, boards, entry["instead"])
-        found.append(Study(entry["id"], _paper(entry), *known, entry["not_run"], entry["remarks"]))
+        found.append(Study(entry["id"], _paper(entry), *known, entry["not_run"], _remarks(entry["remarks"])))
     return tuple(found)
+
+
+def _remarks(content: dict[str, dict[str, dict[str, str]]]) -> dict[str, dict[str, Remark]]:
+    return {
+        row: {protocol: Remark(**remark) for protocol, remark in remarks.items()} for row, remarks in content.items()
+    }
 
 
 @cache

@@ -71,8 +71,8 @@ def chapter(gathered: Gathered, asked: Sequence[Asked]) -> Chapter | None:
     if not found:
         return None
     words = (
-        "Rows of the experiments that ship, on the corpora above, that have no result here, or one of fewer seeds than "
-        "the experiment asks for. ",
+        "Rows of the experiments that ship, on the corpora above, that have no result here with the settings that the "
+        "experiment gives them, or one of fewer seeds than it asks for. ",
         Code("affetto benchmark EXPERIMENT --corpus CORPUS"),
         " runs what is missing; nothing is put in its place.",
     )
