@@ -683,12 +683,21 @@ def test_a_benchmark_of_some_rows_of_a_table(here, tiny, synthetic, tmp_path, mo
     answer = here("benchmark", tiny, *common)
     assert answer.code == 130
     assert "finished trainings are kept" in answer.err
-    monkeypatch.setattr(runs, "train", interrupted)
-    monkeypatch.setattr(pretraining, "pretrain", interrupted)
-    for command in (("train", tiny, "--row", "a"), ("pretrain", "speech_bert_small")):
-        answer = here(*command, "--corpus", synthetic if command[0] == "train" else synthetic.parent)
-        assert answer.code == 130
-        assert "goes on from the last epoch" in answer.err
+
+
+@pytest.mark.parametrize(("room", "command"), [(runs, "train"), (pretraining, "pretrain")])
+def test_an_interrupted_run_says_from_where_it_goes_on(room, command, here, tiny, synthetic, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(room, command, interrupted)
+    arguments = {
+        "train": (tiny, "--corpus", synthetic),
+        "pretrain": ("speech_bert_small", "--corpus", synthetic.parent),
+    }
+    answer = here(command, *arguments[command])
+    assert answer.code == 130
+    assert "goes on from the last epoch" in answer.err
 
 
 RATINGS = "task={name: dimensions, scale: [1, 5], names: [valence, arousal]}"

@@ -569,6 +569,8 @@ def test_remarks_and_reasons_are_of_rows_and_protocols_that_the_paper_is_shown_w
     assert set(study.not_run) <= protocols and len(protocols) == 4
     assert set(study.remarks) <= rows and rows == {*RATES, None}
     assert {protocol for remarks in study.remarks.values() for protocol in remarks} <= protocols
+    asked = {(each.row, each.fingerprint) for each in evaluation.asked()}  # others would never be said
+    assert {(row, each.settings) for row, remarks in study.remarks.items() for each in remarks.values()} <= asked
     assert {exhibit.part for exhibit in study.exhibits} == set(study.parts)
     assert {matrix.part for matrix in study.matrices} <= set(study.parts)
 

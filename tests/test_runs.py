@@ -272,7 +272,7 @@ def test_the_predictions_beside_results_calibrate_the_checkpoint(settings, train
         "clips": 12,
         "speakers": 2,
     }
-    assert found.temperature > 10  # the first seed's answers, the fourth's, are worth nothing
+    assert found.temperature > 10  # what seed 4, the first one named, answers is worth nothing
 
 
 def test_the_card_quotes_results_of_the_same_settings(settings, train, tmp_path):
