@@ -384,6 +384,7 @@ def test_an_average_knows_its_rows_under_each_protocol(tmp_path):
             {"both": {"average": ["voice", "words"], "task": {"class_weights": "balanced"}}},
             "average: voice has another corpus, protocol or task",
         ),
+        ({"both": {"average": ["voice", "words"], "speaker_statistics": True}}, "voice has speaker_statistics: false"),
         (
             {"both": {"average": ["voice", "words"], "choose": {"grid": {"training.epochs": [1]}}}},
             "an average has nothing to choose",

@@ -725,6 +725,7 @@ def test_what_experiments_ask_for_and_is_not_there_is_said(tmp_path: Path) -> No
     found = {each.experiment: each for each in planned.missing(report.gather(results), evaluation.asked())}
     fusion = "fusion_convbert-robustbert-whisper3"
     others = [f"fusion_convbert-{other}-whisper3" for other in ("concatenation", "equation10")]
+    others += ["whisper4-baseline", "late_fusion-whisper-speaker"]
     assert found["emodb_fusion_whisper"].rows == (fusion, row, f"{fusion}-speaker", *others)
     assert found["emodb_fusion_whisper"].fewer == {"whisper4": (1, 3), "late_fusion-whisper": (1, 3)}
     assert "cnn-swish" in found["emodb_variants"].rows

@@ -170,6 +170,8 @@ class Experiment(Settings):
         for each in self.average:
             if (each.corpus, each.protocol, each.task) != (self.corpus, self.protocol, self.task):
                 raise ValueError(f"average: {each.name} has another corpus, protocol or task")
+            if each.speaker_statistics != self.speaker_statistics:
+                raise ValueError(f"average: {each.name} has speaker_statistics: {str(each.speaker_statistics).lower()}")
             if missing := set(self.seeds) - set(each.seeds):
                 raise ValueError(f"average: {each.name} has no seed {min(missing)}")
             if strange := [other.corpus for other in self.further if other not in each.further]:
