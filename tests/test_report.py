@@ -20,7 +20,7 @@ import sklearn.metrics
 from affetto import changes, evaluation, experiment, report, scores
 from affetto.errors import ConfigError, ProtocolError
 from affetto.files import json_bytes
-from affetto.report import comparisons, exhibits, figures, literature, planned, sections, tables
+from affetto.report import comparisons, exhibits, figures, literature, planned, scoreboards, sections, tables
 
 LABELS = ("anger", "neutral", "sadness")
 SPEAKERS = ("s1", "s2", "s3", "s4", "s5")
@@ -395,6 +395,34 @@ def test_folds_that_were_looked_at_are_named_and_left_out_of_a_second_mean(resul
     assert f"{expected}mean is WA {100 * wa:.2f}, UA " in (results / "REPORT.md").read_text(encoding="utf-8")
 
 
+def test_rows_whose_settings_were_written_after_the_same_look_share_a_remark(results: Path) -> None:
+    for row in ("first", "second"):
+        put(results, LOSO, row, predictions(0.6, seeds=[0], folds=loso(), seed=1), tuned_on=list(SPEAKERS))
+    report.write(results)
+    looked = "their settings were written after a look at speakers s1, s2, s3, s4 and s5"
+    text = (results / "REPORT.md").read_text(encoding="utf-8")
+    assert f"* `first`, `second`: {looked}; no fold is left that does not test them.\n" in text
+
+
+def test_a_fault_is_said_of_its_results_wherever_they_stand_and_of_no_others(
+    results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remark = literature.Remark("probe-settings", "Fewer steps", "trained on half a clip")
+    study = replace(literature.studies()[0], remarks={"probe": {LOSO: remark}, "cnn": {LOSO: remark}})
+    monkeypatch.setattr(sections, "studies", lambda: (study,))
+    report.write(results)
+    text = (results / "REPORT.md").read_text(encoding="utf-8")
+    assert "* `probe`: trained on half a clip.\n" in text and "* `cnn`: trained on" not in text
+    for board in (scoreboards.short, scoreboards.full):
+        details = {row[0][0]: row[0][1:] for row in board(section_of(results, LOSO)).rows}
+        faulty = {name for name, said in details.items() if "trained with a fault" in said}
+        assert faulty == {"probe"}
+    pairs = {row[0]: row[-1] for row in markdown_rows(text[text.index("### Row against row") :], "first, second")}
+    assert len(pairs) == 3
+    for names, reading in pairs.items():
+        assert ("probe trained with a fault" in reading) == ("`probe`" in names)
+
+
 def test_what_is_not_defined_is_a_dash_with_its_reason(results: Path) -> None:
     table = predictions(0.8, seeds=[0], folds=loso(), seed=8).assign(speaker=None)
     put(results, LOSO, "nameless", table)
@@ -558,6 +586,8 @@ def test_far_rows_wait_for_an_explanation_and_near_ones_do_not(paper: Path) -> N
     remark = literature.Remark(row.results["fingerprint"], "Fewer steps.")
     known = replace(study, remarks={"cnn": {LOSO: remark}})
     assert exhibits._why(row, {"ua": said["ua"] + 0.1}, known) == "Fewer steps."
+    faulty = replace(study, remarks={"cnn": {LOSO: replace(remark, says="Fewer steps", fault="half a clip")}})
+    assert exhibits._why(row, said, faulty) == "Fewer steps; half a clip"
     for others in ({RANDOM: remark}, {LOSO: replace(remark, settings="others")}):
         assert exhibits._why(row, {"ua": said["ua"] + 0.1}, replace(study, remarks={"cnn": others})) == UNKNOWN
 

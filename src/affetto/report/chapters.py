@@ -27,7 +27,7 @@ from affetto.report.literature import studies
 from affetto.report.matrix import is_across
 from affetto.report.scoreboards import ALPHA, RULES, called, lines, place, question, shown, splits, tries
 from affetto.report.sections import Gathered, Row, Section
-from affetto.report.tables import Code, Link, Strong, Text, anchor, listed, p_value, plural, unit
+from affetto.report.tables import Code, Link, Strong, Text, anchor, coded, listed, p_value, plural, unit
 from affetto.scores import DimensionScores
 
 SHARED = {"speaker": "speakers", "session": "sessions", "sentence": "sentences"}
@@ -231,7 +231,14 @@ def _scores(section: Section) -> list[Block]:
         different = "; ".join(map(splits, kinds))
         words = f"No best row is named across different training splits ({different}): some had more to learn from."
         notes.append((words,))
-    notes += [_tuned(row, section) for row in section.rows if row.results["tuned_on"]]
+    notes += [(Code(row.name), f": {row.fault}.") for row in section.rows if row.fault]
+    looked: dict[str, list[Row]] = {}
+    for row in section.rows:
+        if row.results["tuned_on"]:
+            looked.setdefault(_tuned(row, section), []).append(row)
+    for words, rows in looked.items():
+        whose = f": {'its' if len(rows) == 1 else 'their'} settings were written after a look at {words}"
+        notes.append((*coded(row.name for row in rows), whose))
     for paper in dict.fromkeys(entry.paper for entry in section.published):
         own = [entry for entry in section.published if entry.paper == paper]
         tables = listed(dict.fromkeys(entry.table for entry in own))
@@ -240,20 +247,19 @@ def _scores(section: Section) -> list[Block]:
     return [Grid(scoreboards.full(section)), *([Points(tuple(notes))] if notes else [])]
 
 
-def _tuned(row: Row, section: Section) -> Text:
-    """What was looked at while a row's settings were written, and the mean without it."""
+def _tuned(row: Row, section: Section) -> str:
+    """Who was looked at while a row's settings were written, and the mean without them."""
     of = unit(row.results["task"])
     folds, means = without_tuned(row, section)
     looked = list(map(str, row.results["tuned_on"]))
     who = f"{'speaker' if len(looked) == 1 else 'speakers'} {listed(looked)}"
-    begin = f": its settings were written after a look at {who}"
     if not folds:
-        return (Code(row.name), f"{begin}, tested in no fold here.")
+        return f"{who}, tested in no fold here."
     if not means:
-        return (Code(row.name), f"{begin}; no fold is left that does not test them.")
+        return f"{who}; no fold is left that does not test them."
     scores = ", ".join(f"{called(name)} {' '.join(of.score(means[name]))}" for name in shown(section))
     which = f"fold {folds[0]}; without that fold" if len(folds) == 1 else f"folds {listed(folds)}; without those folds"
-    return (Code(row.name), f"{begin}, tested in {which} the mean is {scores}.")
+    return f"{who}, tested in {which} the mean is {scores}."
 
 
 def _bars(section: Section) -> list[Block]:

@@ -4,7 +4,7 @@ import math
 
 from affetto import statistics
 from affetto.report.comparisons import Best, averaged, best, residual_slope
-from affetto.report.literature import Board, Column, Exhibit, Line, Matrix, Place, Scores, Study
+from affetto.report.literature import Board, Column, Exhibit, Line, Matrix, Place, Scores, Study, remark
 from affetto.report.scoreboards import ALPHA, called, scored
 from affetto.report.sections import Row
 from affetto.report.tables import DASH, MINUS, PER_CENT, PLAIN, Code, Detail, Table, Text, Unit, listed
@@ -239,9 +239,9 @@ def _apart(row: Row | None, name: str, said: Scores) -> Text:
 def _why(row: Row, said: Scores, study: Study) -> str:
     """Why a row is not where the paper's is; empty if it is near and nothing is known."""
     far = any(abs(row.score(name) - said[name]) > FAR for name in ("wa", "ua") if name in said)
-    remark = study.remarks.get(row.name, {}).get(row.protocol)
-    if remark is not None and remark.settings == row.results["fingerprint"]:
-        return remark.says
+    known = remark(study, row.name, row.protocol, row.results["fingerprint"])
+    if known is not None:
+        return "; ".join(filter(None, (known.says, known.fault)))
     return UNEXPLAINED if far else ""
 
 

@@ -181,10 +181,12 @@ class Remark:
     Args:
         settings: the fingerprint of these results; of others, with the same name, it is not said.
         says: the reason.
+        fault: what went wrong in their training and is mended since, if anything did.
     """
 
     settings: str
     says: str
+    fault: str = ""
 
 
 @dataclass(frozen=True)
@@ -235,6 +237,19 @@ def _remarks(content: dict[str, dict[str, dict[str, str]]]) -> dict[str, dict[st
     return {
         row: {protocol: Remark(**remark) for protocol, remark in remarks.items()} for row, remarks in content.items()
     }
+
+
+def remark(study: Study, row: str, protocol: str, settings: str) -> Remark | None:
+    """What a paper's study says of results of ours, if these are the ones that it speaks of.
+
+    Args:
+        study: the paper.
+        row: the results' row.
+        protocol: id of the one that they are of.
+        settings: their fingerprint.
+    """
+    found = study.remarks.get(row, {}).get(protocol)
+    return found if found is not None and found.settings == settings else None
 
 
 @cache

@@ -1,12 +1,11 @@
 """What the experiments that ship ask for and a folder of results does not hold."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 
 from affetto.report.document import Chapter, Grid, Paragraph
 from affetto.report.sections import Gathered, Row
-from affetto.report.tables import DASH, Code, Table, Text
+from affetto.report.tables import Code, Table, coded
 
 PLACE = "not-run"
 """Anchor of the chapter."""
@@ -77,7 +76,7 @@ def chapter(gathered: Gathered, asked: Sequence[Asked]) -> Chapter | None:
         " runs what is missing; nothing is put in its place.",
     )
     rows = tuple(
-        ((Code(each.experiment),), (Code(each.protocol),), _coded(each.rows), _coded(each.fewer, _seeds(each)))
+        ((Code(each.experiment),), (Code(each.protocol),), coded(each.rows), coded(each.fewer, _seeds(each)))
         for each in found
     )
     table = Table(("experiment", "protocol", "not run", "seeds that there are"), rows, words=(0, 1, 2, 3))
@@ -99,12 +98,6 @@ def _missing(name: str, protocol: str, asked: list[Asked], there: dict[tuple[str
         elif set(each.seeds) - set(row.results["seeds"]):
             fewer[each.row] = (len(set(each.seeds) & set(row.results["seeds"])), len(each.seeds))
     return Missing(name, protocol, tuple(rows), fewer)
-
-
-def _coded(names: Iterable[str], said: Mapping[str, str] = MappingProxyType({})) -> Text:
-    """Names with what is said of each; a dash for none."""
-    pieces = [piece for name in names for piece in (", ", Code(name), said.get(name, ""))]
-    return tuple(pieces[1:]) or (DASH,)
 
 
 def _seeds(each: Missing) -> dict[str, str]:

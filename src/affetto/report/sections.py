@@ -19,7 +19,7 @@ import pandas as pd
 from affetto import changes, scores
 from affetto.errors import ConfigError, ProtocolError
 from affetto.metrics import Undefined
-from affetto.report.literature import Published, published
+from affetto.report.literature import Published, published, remark, studies
 from affetto.report.tables import listed
 from affetto.scores import JSON, Scoring
 
@@ -87,6 +87,12 @@ class Row:
     def key(self) -> tuple[str, ...]:
         """What must be the same in two rows that are compared."""
         return tuple(json.dumps(self.results[name]) for name in COMPARABLE)
+
+    @property
+    def fault(self) -> str:
+        """What went wrong in its training and is mended since; empty if nothing is known."""
+        found = (remark(study, self.name, self.protocol, self.results["fingerprint"]) for study in studies())
+        return next((known.fault for known in found if known is not None), "")
 
     @property
     def scoring(self) -> Scoring:

@@ -5,8 +5,9 @@ A text is a tuple of pieces; a plain string is shown as it is, whatever it holds
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from markupsafe import Markup, escape
 
@@ -128,6 +129,17 @@ def listed(names: Iterable[str], last: str = "and") -> str:
     """
     names = list(names)
     return f" {last} ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def coded(names: Iterable[str], said: Mapping[str, str] = MappingProxyType({})) -> Text:
+    """Names that a program knows, with what is said of each; a dash for none.
+
+    Example:
+        >>> markdown(coded(["cnn", "acrnn"], {"cnn": " 1 of 3"}))
+        '`cnn` 1 of 3, `acrnn`'
+    """
+    pieces = [piece for name in names for piece in (", ", Code(name), said.get(name, ""))]
+    return tuple(pieces[1:]) or (DASH,)
 
 
 @dataclass(frozen=True)
