@@ -70,7 +70,7 @@ def times(cells: Path) -> dict[str, int]:
 
 
 def predictions(cells: Path) -> dict[str, list]:
-    return {path.name: json.loads(path.read_text())["predictions"] for path in sorted(cells.glob("*.json"))}
+    return {path.name: json.loads(path.read_text())["predictions"] for path in sorted(cells.glob("*[0-9].json"))}
 
 
 class InterruptedRunError(Exception):
@@ -400,9 +400,17 @@ def table(tiny_probe, tiny_bert, tmp_path):
 
 
 def answers(path: Path) -> list[tuple[str, list[float]]]:
-    """Every answer of a row's cells, in the order of their files."""
+    """Every answer of a row's cells, in the order of their files; not those of second stages by themselves."""
     cells = predictions(folder(path)).values()
     return [(row["prediction"], row["probabilities"]) for cell in cells for row in cell]
+
+
+def hear_anger_alone(cell: Path) -> None:
+    """Change a cell's answers, as another training would."""
+    content = json.loads(cell.read_text())
+    for row in content["predictions"]:
+        row.update(prediction="anger", probabilities=[1.0, 0.0, 0.0])
+    cell.write_text(json.dumps(content))
 
 
 def test_an_average_is_the_mean_of_its_rows_cells_and_trains_nothing(table, run, spoken, trainings):
@@ -427,10 +435,7 @@ def test_an_average_is_made_anew_when_one_of_its_rows_was(table, run, spoken):
     corpus = corpora.read("table", spoken)
     [first] = {path.parent for path in [run(*table(), corpus=corpus)]}
     cell = next((first / "cells" / "voice").glob("*-0.json"))
-    content = json.loads(cell.read_text())
-    for row in content["predictions"]:
-        row.update(prediction="anger", probabilities=[1.0, 0.0, 0.0])
-    cell.write_text(json.dumps(content))
+    hear_anger_alone(cell)
     both = first / "cells" / "both" / cell.name
     before = json.loads(both.read_text())["predictions"]
     assert verification.verify(first / "both.json", corpus).faults == (
@@ -452,8 +457,99 @@ def test_an_average_follows_its_rows(table, run, spoken):
     assert len({each.fingerprint for each in (*before, *after)}) == 6
     with pytest.raises(ConfigError, match="was made with other settings than (voice|both) has now"):
         run(*after, corpus=corpus)
-    with pytest.raises(ConfigError, match="^both: averages voice, which is not among the rows to run$"):
+    with pytest.raises(ConfigError, match="^both: is made of voice's answers, which is not among the rows to run$"):
         run(before[2], corpus=corpus, results="alone")
+
+
+# Second stages
+
+
+@pytest.fixture
+def staged(tiny_probe, tmp_path):
+    """Makes three rows: a first stage, a second, and the average of both; settings may be changed."""
+
+    def make(**changes) -> tuple[Experiment, ...]:
+        content = {
+            "corpus": "table",
+            "protocol": "speaker-4fold",
+            "seeds": [0, 1],
+            "training": {"epochs": 6, "batch_size": None, "optimizer": "adam", "learning_rate": 0.05},
+            "rows": {
+                "whole": {"model": tiny_probe},
+                "divided": {
+                    "model": tiny_probe,
+                    "training": {"epochs": 3},
+                    "second_stage": {"first": "whole", "labels": ["sadness", "anger"]},
+                },
+                "both": {"average": ["whole", "divided"]},
+            },
+            **changes,
+        }
+        path = tmp_path / "staged.yaml"
+        path.write_text(yaml.safe_dump(content))
+        return experiment.read(path)
+
+    return make
+
+
+def test_a_second_stage_divides_what_its_first_gives_to_its_classes_together(staged, run, synthetic, trainings):
+    first = run(*staged())
+    assert len(trainings) == 16, "the first is trained once"
+    whole, divided, both = (answers(first.with_stem(name)) for name in ("whole", "divided", "both"))
+    assert len(whole) == len(divided) == 192
+    changed = 0
+    for (_, before), (answer, after), (_, mean) in zip(whole, divided, both, strict=True):
+        anger, happiness, sadness = after
+        assert happiness == before[1]
+        assert anger + sadness == pytest.approx(before[0] + before[2], abs=2.1e-5)
+        assert answer == ("anger", "happiness", "sadness")[after.index(max(after))]
+        assert mean == pytest.approx([(a + b) / 2 for a, b in zip(before, after, strict=True)], abs=1.1e-5)
+        changed += abs(anger - before[0]) > 0.01
+    assert changed > 20
+    for name in ("divided", "both"):
+        verified = verification.verify(first.with_stem(name), corpora.read("table", synthetic))
+        assert (verified.faults, verified.numbers > 0) == ((), True)
+    results = json.loads(first.with_stem("divided").read_text())
+    seconds = json.loads(first.with_stem("whole").read_text())["seconds"]
+    assert results["seconds"] >= seconds and {fold["n_train"] for fold in results["folds"]} == {48}
+
+
+def test_a_second_stage_is_made_anew_when_its_first_was_and_is_not_trained_again(staged, run, synthetic, trainings):
+    first = run(*staged(seeds=[0])).parent
+    cell = next((first / "cells" / "whole").glob("*.json"))
+    hear_anger_alone(cell)
+    divided = first / "cells" / "divided" / cell.name
+    fault = "is not what its first answered, divided as its own training says; was one trained anew?"
+    corpus = corpora.read("table", synthetic)
+    assert verification.verify(first / "divided.json", corpus).faults == (f"cells.{cell.stem}: {fault}",)
+    trainings.clear()
+    run(*staged(seeds=[0]))
+    assert trainings == []
+    share = json.loads(divided.with_suffix(".second.json").read_text())
+    assert share["labels"] == ["sadness", "anger"]
+    for row, own in zip(json.loads(divided.read_text())["predictions"], share["predictions"], strict=True):
+        sadness, anger = own["probabilities"]
+        assert row["probabilities"] == pytest.approx([anger, 0.0, sadness], abs=1.1e-5)
+    assert verification.verify(first / "divided.json", corpus).faults == ()
+    divided.with_suffix(".second.json").unlink()
+    assert verification.verify(first / "divided.json", corpus).faults != ()
+
+
+def test_a_second_stage_follows_its_first_and_needs_it(staged, run):
+    before, after = staged(), staged(training={"epochs": 6, "learning_rate": 0.04, "batch_size": None})
+    assert len({each.fingerprint for each in (*before, *after)}) == 6
+    run(*before)
+    with pytest.raises(ConfigError, match=r"-0\.(second\.)?json: was made with other settings than divided has now"):
+        run(after[1], results="results")
+    with pytest.raises(ConfigError, match="^divided: is made of whole's answers, which is not among the rows to run$"):
+        run(before[1], results="alone")
+
+
+def test_a_second_stage_without_its_first_writes_no_results(staged, run):
+    whole, divided, _ = staged(seeds=[0])
+    with pytest.raises(ConfigError, match="which is not among the rows to run"):
+        run(divided)
+    assert run(whole, divided).with_stem("divided").exists()
 
 
 # In several processes

@@ -341,21 +341,9 @@ def test_the_first_of_equals_is_chosen(settings, synthetic, cache):
 # A second stage
 
 
-def test_a_second_stage_divides_what_the_first_gives_to_its_classes_together(settings, run):
-    alone = read_csv(run(settings(name="first", seeds=[0])).with_suffix(".csv"))
-    tried = settings(name="both", seeds=[0], second_stage={"labels": ["sadness", "anger"]})
-    path = run(tried)
-    both = read_csv(path.with_suffix(".csv"))
-    check_numbers(path)
-    pair = ["anger", "sadness"]
-    pd.testing.assert_series_equal(both["happiness"], alone["happiness"])
-    assert (both[pair].sum(axis=1) - alone[pair].sum(axis=1)).abs().max() < 1e-4  # five digits are kept
-    assert (both[pair] - alone[pair]).abs().max().max() > 0.01
-
-
 def test_the_second_stage_learns_from_its_own_classes_alone(settings, synthetic, cache):
     corpus = corpora.read("table", synthetic)
-    tried = settings(second_stage={"labels": ["sadness", "anger"]})
+    tried = settings()
     narrow = Bench.prepare(tried, corpus, cache=cache, device=CPU, precision="fp32").narrowed(["sadness", "anger"])
     rows = narrow.of_classes(range(len(corpus)))
     assert set(corpus.table["emotion"].iloc[rows]) == {"anger", "sadness"}
@@ -368,14 +356,15 @@ def test_the_second_stage_learns_from_its_own_classes_alone(settings, synthetic,
 
 
 def test_no_checkpoint_is_made_of_two_stages(settings, synthetic, cache, tmp_path):
-    tried = settings(second_stage={"labels": ["sadness", "anger"]})
+    tried = settings(second_stage={"first": settings(name="first").config, "labels": ["sadness", "anger"]})
     with pytest.raises(ConfigError, match="tiny: second_stage is for benchmarks; a checkpoint holds one model"):
         runs.train(tried, corpora.read("table", synthetic), tmp_path / "run", cache=cache, device=CPU)
 
 
 def test_a_second_stage_of_classes_that_are_not_there_is_refused(settings, run):
+    first = settings(name="first", seeds=[0])
     with pytest.raises(CorpusError, match="the corpus has boredom; this model's classes are anger, happiness, sadness"):
-        run(settings(seeds=[0], second_stage={"labels": ["boredom", "anger"]}))
+        run(settings(seeds=[0], second_stage={"first": first.config, "labels": ["boredom", "anger"]}))
 
 
 # The choice of settings
@@ -437,7 +426,7 @@ def test_settings_of_ratings_are_chosen_by_ccc(settings, run, rated):
     with pytest.raises(ConfigError, match="choose.by: dimensions have no 'ua'; expected one of ccc, ccc_arousal, loss"):
         settings(task=task, choose={"grid": grid, "by": "ua"})
     with pytest.raises(ConfigError, match="second_stage divides categories; the task is dimensions"):
-        settings(task=task, second_stage={"labels": ["anger", "sadness"]})
+        settings(task=task, second_stage={"first": settings(task=task).config, "labels": ["anger", "sadness"]})
 
 
 def test_simulated_corpora_are_called_so(settings, run, rated):

@@ -344,6 +344,10 @@ AVERAGE = {
 }
 
 
+STAGE = {"first": "voice", "labels": ["boredom", "neutral"]}
+SECOND = {"model": "cnn", "second_stage": STAGE}
+
+
 def averaging(tmp_path: Path, **rows) -> Path:
     path = tmp_path / "average.yaml"
     path.write_text(yaml.safe_dump({**AVERAGE, "rows": {**AVERAGE["rows"], **rows}}))
@@ -362,6 +366,24 @@ def test_an_average_knows_its_rows_under_each_protocol(tmp_path):
         assert (again, again.fingerprint) == (both, both.fingerprint)
     assert len({each.fingerprint for each in read}) == 6
     assert experiment.read_one(averaging(tmp_path), ("protocol=emodb-loso10",), row="both") == read[0]
+
+
+def test_a_second_stage_knows_its_first_and_comes_with_it(tmp_path):
+    path = averaging(tmp_path, again=SECOND, all={"average": ["words", "again"]})
+    rows = {each.name: each for each in experiment.read(path) if each.protocol == "emodb-loso10"}
+    again = rows["again"]
+    assert again.second_stage.first == rows["voice"]
+    assert again.parts == (rows["voice"],)
+    assert rows["all"].parts == (rows["words"], again, rows["voice"])
+    read = experiment.from_config(json.loads(json.dumps(again.config)), source="test")
+    assert (read, read.fingerprint) == (again, again.fingerprint)
+    assert again.fingerprint != experiment.read(path, ("rows.voice.training.epochs=3",), only=["again"])[1].fingerprint
+    found = experiment.read(path, ("protocol=emodb-loso10", "training.epochs=2"), only=["all"])
+    assert [(each.name, each.training.epochs) for each in found if each.name != "all"] == [
+        ("voice", 2),
+        ("words", 2),
+        ("again", 2),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -389,9 +411,29 @@ def test_an_average_knows_its_rows_under_each_protocol(tmp_path):
             {"both": {"average": ["voice", "words"], "choose": {"grid": {"training.epochs": [1]}}}},
             "an average has nothing to choose",
         ),
+        (
+            {"more": {"model": "cnn", "second_stage": {"labels": ["boredom", "neutral"]}}},
+            "second_stage: expected the id ",
+        ),
+        (
+            {"more": {"model": "cnn", "second_stage": {**STAGE, "first": "vioce"}}},
+            "second_stage: no row is called 'vioce'",
+        ),
+        (
+            {"more": {"model": "cnn", "second_stage": {**STAGE, "first": "both"}}},
+            "second_stage: both is an average itself",
+        ),
+        (
+            {"more": SECOND, "third": {**SECOND, "second_stage": {**STAGE, "first": "more"}}},
+            "more is a second stage itself",
+        ),
+        ({"more": {**SECOND, "seeds": [7]}}, "second_stage: voice has no seed 7"),
+        ({"more": {**SECOND, "speaker_statistics": True}}, "second_stage: voice has speaker_statistics: false"),
+        ({"more": {**SECOND, "choose": {"grid": {"training.epochs": [1]}}}}, "a second stage has nothing to choose"),
+        ({"more": {**SECOND, "further": [{"corpus": "ravdess"}]}}, "further tests are of one model"),
     ],
 )
-def test_averages_that_cannot_be_are_refused(rows, words, tmp_path):
+def test_rows_that_cannot_be_made_of_others_are_refused(rows, words, tmp_path):
     with pytest.raises(ConfigError, match=words):
         experiment.read(averaging(tmp_path, **rows))
 

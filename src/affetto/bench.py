@@ -168,7 +168,7 @@ class Bench:
 
     @property
     def categories(self) -> Categories:
-        """The task, where it can only be categories: an experiment with a second stage has no other."""
+        """The task, where it can only be categories: a second stage has no other."""
         assert isinstance(self.task, Categories)
         return self.task
 

@@ -86,9 +86,9 @@ def _is_done(row: Sequence[Cell]) -> bool:
     try:
         for cell in row:
             cell.check()
-    except (AffettoError, FileNotFoundError):
+    except AffettoError:
         return False
-    return True
+    return all(cell.path.exists() for cell in row)
 
 
 def _write_results(cells: Sequence[Cell], work: Work) -> Path:

@@ -10,12 +10,13 @@ list of protocols stands for the same rows under each.
       cnn: {model: cnn}
       whisper3: {model: {name: linear_probe}}
       both: {average: [cnn, whisper3]}
+      cnn-again: {model: cnn, second_stage: {first: cnn, labels: [boredom, neutral]}}
 """
 
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -57,12 +58,14 @@ class ChooseSettings(Settings):
 
 
 class SecondStageSettings(Settings):
-    """A second model of the same settings that tells a few easily confused classes apart (first paper, section 5).
+    """What a row's model is a second stage of, to tell a few easily confused classes apart (first paper, section 5).
 
-    It learns from the clips of these classes alone. What the first model gives to them together stays; the second
+    The model learns from the clips of these classes alone. What another row gives to them together stays; this one
     divides it among them.
     """
 
+    first: "Experiment"
+    """A row of the same file, by id."""
     labels: tuple[str, ...] = Field(min_length=2)
 
 
@@ -148,15 +151,22 @@ class Experiment(Settings):
 
     @model_validator(mode="after")
     def _one_choice(self) -> "Experiment":
-        if self.choose is not None and self.second_stage is not None:
-            raise ValueError("settings are chosen for one model; with second_stage there are two")
-        if self.second_stage is not None and self.task.name != "categories":
-            raise ValueError(f"second_stage divides categories; the task is {self.task.name}")
-        if self.further and self.second_stage is not None:
-            raise ValueError("further tests are of one model; with second_stage there are two")
         if self.choose is not None and self.choose.by not in (*self.task.scores, "loss"):
             expected = ", ".join((*self.task.scores, "loss"))
             raise ValueError(f"choose.by: {self.task.name} have no '{self.choose.by}'; expected one of {expected}")
+        return self
+
+    @model_validator(mode="after")
+    def _check_second_stage(self) -> "Experiment":
+        if self.second_stage is None:
+            return self
+        if self.choose is not None:
+            raise ValueError("a second stage has nothing to choose; its first may have")
+        if self.task.name != "categories":
+            raise ValueError(f"second_stage divides categories; the task is {self.task.name}")
+        if self.further:
+            raise ValueError("further tests are of one model; with second_stage there are two")
+        self._check_alike("second_stage", self.second_stage.first)
         return self
 
     @model_validator(mode="after")
@@ -168,15 +178,25 @@ class Experiment(Settings):
         if self.choose is not None or self.second_stage is not None:
             raise ValueError("an average has nothing to choose and no second stage; its rows may have")
         for each in self.average:
-            if (each.corpus, each.protocol, each.task) != (self.corpus, self.protocol, self.task):
-                raise ValueError(f"average: {each.name} has another corpus, protocol or task")
-            if each.speaker_statistics != self.speaker_statistics:
-                raise ValueError(f"average: {each.name} has speaker_statistics: {str(each.speaker_statistics).lower()}")
-            if missing := set(self.seeds) - set(each.seeds):
-                raise ValueError(f"average: {each.name} has no seed {min(missing)}")
+            self._check_alike("average", each)
             if strange := [other.corpus for other in self.further if other not in each.further]:
                 raise ValueError(f"average: {each.name} is not tested on {strange[0]}")
         return self
+
+    def _check_alike(self, setting: str, each: "Experiment") -> None:
+        """See that a row that this one is made of answers to the same clips in the same way."""
+        if (each.corpus, each.protocol, each.task) != (self.corpus, self.protocol, self.task):
+            raise ValueError(f"{setting}: {each.name} has another corpus, protocol or task")
+        if each.speaker_statistics != self.speaker_statistics:
+            raise ValueError(f"{setting}: {each.name} has speaker_statistics: {str(each.speaker_statistics).lower()}")
+        if missing := set(self.seeds) - set(each.seeds):
+            raise ValueError(f"{setting}: {each.name} has no seed {min(missing)}")
+
+    @property
+    def parts(self) -> "tuple[Experiment, ...]":
+        """The rows that its answers are made of, and those that theirs are; none if its model answers by itself."""
+        own = self.average or (() if self.second_stage is None else (self.second_stage.first,))
+        return tuple(part for each in own for part in (each, *each.parts))
 
     @property
     def config(self) -> JSON:
@@ -193,6 +213,9 @@ class Experiment(Settings):
         relevant = {key: value for key, value in _stated(self).items() if key not in _NOT_IN_NUMBERS}
         if self.average is not None:
             relevant = {"average": [each.fingerprint for each in self.average]}
+        if self.second_stage is not None:
+            stage = self.second_stage
+            relevant["second_stage"] = {"first": stage.first.fingerprint, "labels": list(stage.labels)}
         return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()[:16]
 
     @property
@@ -202,17 +225,16 @@ class Experiment(Settings):
         The name alone does not say which weights they are. Those that ship, are packaged or come from a hub do not
         stand here, nor folders that are not there.
         """
-        found = [each.weights_sha256 for each in self.average or ()]
+        found = [each.weights_sha256 for each in self.parts]
         files = ((source, Path(source) / "model.safetensors") for source in sorted(set(_sources(self.config["model"]))))
         own = {source: _sha256(file, file.stat().st_mtime_ns) for source, file in files if file.is_file()}
         return {source: digest for each in (*found, own) for source, digest in each.items()}
 
     @property
     def refit(self) -> bool:
-        """Whether the model that is tested was trained on dev as well."""
-        if self.average is not None:
-            return any(each.refit for each in self.average)
-        return self.choose is not None and self.choose.validation == "left_out"
+        """Whether a model that is tested was trained on dev as well."""
+        own = self.choose is not None and self.choose.validation == "left_out"
+        return own or any(each.refit for each in self.parts)
 
     def with_settings(self, values: dict[str, Any]) -> "Experiment":
         """A copy with dotted settings changed and nothing left to choose.
@@ -234,6 +256,8 @@ def from_config(content: JSON, *, source: str) -> Experiment:
     """
     if content.get("average") is not None:
         content = _averaging(content, source=source)
+    if content.get("second_stage") is not None:
+        content = _dividing(content, source=source)
     model = content.get("model")
     if isinstance(model, str):
         model = {"name": model}
@@ -254,12 +278,30 @@ def _averaging(content: JSON, *, source: str) -> JSON:
     rows = content["average"]
     if not isinstance(rows, list | tuple) or not all(isinstance(row, dict) for row in rows) or len(rows) < 2:
         raise ConfigError(f"{source}: average: expected ids of two rows or more of the same file, got {rows!r}")
-    if chained := [row.get("name") for row in rows if row.get("average")]:
-        raise ConfigError(f"{source}: average: {chained[0]} is an average itself")
+    for row in rows:
+        _check_unmade(row, "average", ("average",), source=source)
     averaged = tuple(from_config(row, source=f"{source}: {row.get('name', 'average')}") for row in rows)
     gives = "dimensions" if averaged[0].task.name == "dimensions" else "probabilities"
     model = {"name": "late_fusion", "of": [each.model for each in averaged], "gives": gives}
     return {**content, "average": averaged, "model": model}
+
+
+def _dividing(content: JSON, *, source: str) -> JSON:
+    """The settings of a second stage, with its first read."""
+    stage = content["second_stage"]
+    first = stage.get("first") if isinstance(stage, dict) else None
+    if not isinstance(first, dict):
+        raise ConfigError(f"{source}: second_stage: expected the id of a row of the same file as first, got {first!r}")
+    _check_unmade(first, "second_stage", ("average", "second_stage"), source=source)
+    return {**content, "second_stage": {**stage, "first": from_config(first, source=f"{source}: {first.get('name')}")}}
+
+
+def _check_unmade(row: JSON, setting: str, kinds: Sequence[str], *, source: str) -> None:
+    """See that a row that another is made of is not made of others in one of these ways."""
+    for kind in kinds:
+        if row.get(kind):
+            what = f"{'an' if kind == 'average' else 'a'} {kind.replace('_', ' ')}"
+            raise ConfigError(f"{source}: {setting}: {row.get('name')} is {what} itself")
 
 
 def names() -> tuple[str, ...]:
@@ -278,7 +320,7 @@ def read(
     Args:
         source: the file, or its name.
         assignments: as `override` takes them.
-        only: rows that are wanted, and that assignments reach into; those that they average come along. None: all.
+        only: rows that are wanted, and that assignments reach into; those that they are made of come along. None: all.
 
     Raises:
         ConfigError: if the file is missing, a setting is unknown or wrong, or no row has one of the names.
@@ -295,7 +337,7 @@ def read(
     experiments = tuple(
         _read_one(each, source=str(source) if rows is None else f"{source}: {each.get('name')}")
         for differs in ([{"protocol": each} for each in protocols] if isinstance(protocols, list) else [{}])
-        for each in _with_averages(_rows(_merged(content, differs), rows, assignments, only), source=str(source))
+        for each in _with_parts(_rows(_merged(content, differs), rows, assignments, only), source=str(source))
     )
     if len(corpora := {each.corpus for each in experiments}) > 1:
         raise ConfigError(f"{source}: all rows learn from one corpus, got {', '.join(sorted(corpora))}")
@@ -320,7 +362,7 @@ def read_one(source: str | Path, assignments: tuple[str, ...] = (), *, row: str 
 
 
 def chosen(experiments: tuple[Experiment, ...], names: Sequence[str], source: str | Path) -> tuple[Experiment, ...]:
-    """The rows of these names, with those that they average.
+    """The rows of these names, with those that they are made of.
 
     Raises:
         ConfigError: if no row has one of the names.
@@ -330,17 +372,15 @@ def chosen(experiments: tuple[Experiment, ...], names: Sequence[str], source: st
             rows = ", ".join(dict.fromkeys(each.name for each in experiments))  # each protocol has all of them
             raise ConfigError(f"{source}: no row is called '{name}'; the rows are {rows}")
     wanted = [each for each in experiments if each.name in names]
-    averaged = [other for each in wanted for other in each.average or ()]
-    return tuple(each for each in experiments if each in wanted or each in averaged)
+    parts = [part for each in wanted for part in each.parts]
+    return tuple(each for each in experiments if each in wanted or each in parts)
 
 
 def _rows(common: JSON, rows: JSON | None, assignments: tuple[str, ...], only: Sequence[str] | None) -> list[JSON]:
     """The settings of each row in full, with assignments in place of what wanted rows have of their own."""
     if not rows:
         return [common]
-    wanted = set(rows if only is None else only)
-    averages = (rows[name].get("average") for name in wanted & set(rows))
-    wanted |= {each for averaged in averages if isinstance(averaged, list) for each in averaged}
+    wanted = _with_theirs(rows if only is None else only, rows)
     general = [each for each in assignments if re.split(r"[.=]", each)[0] not in ("name", "protocol", "rows")]
     result = []
     for name, row in rows.items():
@@ -351,17 +391,48 @@ def _rows(common: JSON, rows: JSON | None, assignments: tuple[str, ...], only: S
     return result
 
 
-def _with_averages(contents: list[JSON], *, source: str) -> list[JSON]:
-    """The same, with the settings of rows in place of their ids in averages."""
+def _with_theirs(names: Iterable[str], rows: JSON) -> set[str]:
+    """The names of rows, with those of all that they are made of."""
+    found: set[str] = set()
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop()
+        if name in rows and name not in found:
+            found.add(name)
+            waiting += _ids(rows[name])
+    return found
+
+
+def _ids(content: JSON) -> list[str]:
+    """The ids of the rows that a row's settings name as those that it is made of."""
+    average, stage = content.get("average"), content.get("second_stage")
+    first = stage.get("first") if isinstance(stage, dict) else None
+    named = [*(average if isinstance(average, list) else []), first]
+    return [each for each in named if isinstance(each, str)]
+
+
+def _with_parts(contents: list[JSON], *, source: str) -> list[JSON]:
+    """The same, with the settings of rows in place of their ids in averages and second stages."""
     named = {str(content.get("name")): content for content in contents}
-    result = []
     for content in contents:
-        ids = content.get("average") or []
-        for row in ids if isinstance(ids, list) else []:
+        for row in _ids(content):
             if row not in named:
-                raise ConfigError(f"{source}: average: no row is called '{row}'; the rows are {', '.join(named)}")
-        result.append({**content, "average": [named[row] for row in ids]} if isinstance(ids, list) and ids else content)
-    return result
+                setting = "average" if content.get("average") else "second_stage"
+                raise ConfigError(f"{source}: {setting}: no row is called '{row}'; the rows are {', '.join(named)}")
+    divided = {name: _with_first(content, named) for name, content in named.items()}
+    return [_with_averaged(_with_first(content, named), divided) for content in contents]
+
+
+def _with_first(content: JSON, named: dict[str, JSON]) -> JSON:
+    stage = content.get("second_stage")
+    if not isinstance(stage, dict) or not isinstance(stage.get("first"), str):
+        return content
+    return {**content, "second_stage": {**stage, "first": named[stage["first"]]}}
+
+
+def _with_averaged(content: JSON, named: dict[str, JSON]) -> JSON:
+    ids = content.get("average")
+    return {**content, "average": [named[row] for row in ids]} if isinstance(ids, list) and ids else content
 
 
 def _read_one(content: JSON, *, source: str) -> Experiment:

@@ -1,6 +1,7 @@
 """Cells: the trainings that an experiment's numbers are made of, one a fold and seed.
 
-Rows that average others (late fusion) have cells without a training, made from those of the others at the end.
+Rows that average others (late fusion) have cells without a training, made from those of the others at the end; so are
+those of a second stage, from its first's and its own training's.
 
 A finished cell is a small file, `results/<protocol>/cells/<row>/<fold>-<seed>.json`. The files are the whole state of
 the work: whoever runs the same experiment on the same folder, in other processes or on other machines, takes the cells
@@ -10,7 +11,7 @@ only choose the epoch on different ones, are taken together and made from one tr
 
 cell       one training and its test, and its file
 work       all cells of a table of experiments
-making     from a cell to what its file holds: train, test, average
+making     from a cell to what its file holds: train, test, combine
 taking     which cells a process takes, and how they come to lie on disk
 workers    processes that take cells side by side
 """

@@ -31,9 +31,14 @@ class Cell:
     further: tuple["Cell", ...] = ()
 
     @property
+    def trained(self) -> Path:
+        """The file of what its training gave: its own, or of a second stage the one beside it (`making`)."""
+        return self.path if self.experiment.second_stage is None else self.path.with_suffix(".second.json")
+
+    @property
     def is_finished(self) -> bool:
-        """Whether its file is there, and those of its further tests."""
-        return self.path.exists() and all(each.is_finished for each in self.further)
+        """Whether the file of its training is there, and those of its further tests."""
+        return self.trained.exists() and all(each.is_finished for each in self.further)
 
     @property
     def words_sha256(self) -> str | None:
@@ -63,17 +68,27 @@ class Cell:
 
     def read(self) -> JSON:
         """What the file holds."""
-        content: JSON = json.loads(self.path.read_text(encoding="utf-8"))
-        return content
+        return _read(self.path)
+
+    def read_trained(self) -> JSON:
+        """What the file of its training holds."""
+        return _read(self.trained)
 
     def check(self) -> None:
-        """See that the file holds this cell.
+        """See that its file and that of its training, if they are there, hold this cell.
 
         Raises:
             ConfigError: if it was made with other settings, from another copy of the corpus, with other folds or
             transcripts, or from other weights.
         """
-        made = self.read()
+        for path in dict.fromkeys((self.trained, self.path)):
+            if path.exists():
+                self._check(path)
+        for each in self.further:
+            each.check()
+
+    def _check(self, path: Path) -> None:
+        made = _read(path)
         for key, now, what in (
             ("fingerprint", self.experiment.fingerprint, "with other settings than"),
             ("manifest_sha256", self.protocol.definition["manifest_sha256"], "from another copy of the corpus than"),
@@ -82,16 +97,18 @@ class Cell:
         ):
             if made.get(key) != now:
                 raise ConfigError(
-                    f"{self.path}: was made {what} {self.experiment.name} has now; "
+                    f"{path}: was made {what} {self.experiment.name} has now; "
                     "give the experiment another name, or delete the folder to start anew"
                 )
         begun = made.get("weights_sha256") or {}
         for source, digest in self.experiment.weights_sha256.items():
             if begun.get(source, digest) != digest:
                 raise ConfigError(
-                    f"{self.path}: began from other weights than lie in {source} now; "
+                    f"{path}: began from other weights than lie in {source} now; "
                     "give their folder another name, or delete the cells to start anew"
                 )
-        for each in self.further:
-            if each.path.exists():
-                each.check()
+
+
+def _read(path: Path) -> JSON:
+    content: JSON = json.loads(path.read_text(encoding="utf-8"))
+    return content

@@ -1,4 +1,8 @@
-"""From cells to what their files hold: training, choice of an epoch, test; and the mean of what others answered."""
+"""From cells to what their files hold: training, choice of an epoch, test; and what is made of others' answers.
+
+A second stage's training leaves what it answers about its classes in `<cell>.second.json`; its cell is made of that and
+of its first's, an average's of its rows', when these are there, and anew when one of them is another.
+"""
 
 import time
 from collections.abc import Sequence
@@ -18,6 +22,7 @@ from affetto.errors import ConfigError, ProtocolError
 from affetto.experiment import Experiment
 from affetto.files import json_bytes, write_whole
 from affetto.provenance import together
+from affetto.tasks import Categories, Recognition
 
 KEEP = 60.0
 """Seconds after which the state of a training is kept again: a killed worker loses no more than that and an epoch."""
@@ -36,6 +41,14 @@ def run(bench: Bench, cells: Sequence[Cell], partial: Path) -> list[tuple[Path, 
             transductive protocol allows, are taken before.)
     """
     started = (partial / "origin.json").stat().st_mtime
+    stage = bench.experiment.second_stage
+    contents = _trained(bench, cells, partial) if stage is None else _divided(bench, stage.labels, cells, partial)
+    seconds = round((time.time() - started) / len(cells), 1)
+    return [(path, {**content, "seconds": seconds}) for path, content in contents]
+
+
+def _trained(bench: Bench, cells: Sequence[Cell], partial: Path) -> list[tuple[Path, JSON]]:
+    """What the one training of some cells gives, and the tests of it."""
     experiment, chosen, seed = bench.experiment, None, cells[0].seed
     train, devs = list(cells[0].fold.train), [list(cell.fold.dev) for cell in cells]
     bench.features.heard = set()
@@ -49,11 +62,9 @@ def run(bench: Bench, cells: Sequence[Cell], partial: Path) -> list[tuple[Path, 
     trained = bench.train(
         experiment, train, *devs, seed=seed, folder=partial, every=KEEP, curves=False, progress=bench.progress
     )
-    for cell, (model, history), second in zip(cells, trained, _second_stage(bench, cells), strict=True):
+    for cell, (model, history) in zip(cells, trained, strict=True):
         _check_unheard(cell, choosing | history.heard, bench.corpus)
         tallies = bench.test(model, cell.fold.test)
-        if second is not None:
-            tallies = bench.categories.divide(tallies, *second)
         about = {
             "n_train": len(train),
             "chosen": chosen,
@@ -65,8 +76,41 @@ def run(bench: Bench, cells: Sequence[Cell], partial: Path) -> list[tuple[Path, 
         for other, elsewhere in zip(cell.further, bench.further, strict=True):
             tallies = elsewhere.test(model, other.fold.test)
             contents.append((other.path, _tested(other, elsewhere, tallies, about)))
-    seconds = round((time.time() - started) / len(cells), 1)
-    return [(path, {**content, "seconds": seconds}) for path, content in contents]
+    return contents
+
+
+def _divided(bench: Bench, labels: Sequence[str], cells: Sequence[Cell], partial: Path) -> list[tuple[Path, JSON]]:
+    """What a second stage answers to all test clips of each cell, of whichever class, about its own classes."""
+    narrow = bench.narrowed(labels)
+    train = narrow.of_classes(cells[0].fold.train)
+    devs = [narrow.of_classes(cell.fold.dev) for cell in cells]
+    contents = []
+    trained = narrow.train(
+        bench.experiment,
+        train,
+        *devs,
+        seed=cells[0].seed,
+        folder=partial,
+        every=KEEP,
+        curves=False,
+        progress=bench.progress,
+    )
+    for cell, (model, history) in zip(cells, trained, strict=True):
+        _check_unheard(cell, history.heard, bench.corpus)
+        answers = narrow.task.answer(narrow.test(model, cell.fold.test))
+        content = {
+            **_about(cell),
+            "labels": list(labels),
+            "n_train": len(train),
+            "best_epoch": history.best.epoch,
+            "epochs": len(history.epochs),
+            "dev": scores.plain(history.best.dev) or None,
+            "predictions": [
+                {**_index(bench.corpus, row), **answer} for row, answer in zip(cell.fold.test, answers, strict=True)
+            ],
+        }
+        contents.append((cell.trained, content))
+    return contents
 
 
 def _tested(cell: Cell, bench: Bench, tallies: Tensor, about: JSON) -> JSON:
@@ -83,45 +127,45 @@ def _tested(cell: Cell, bench: Bench, tallies: Tensor, about: JSON) -> JSON:
     records = [{**_index(bench.corpus, row), **truth, **answer} for row, truth, answer in given]
     scoring = scores.scoring(bench.experiment.task.name, bench.task.labels)
     return {
-        "fingerprint": bench.experiment.fingerprint,
-        "manifest_sha256": cell.protocol.definition["manifest_sha256"],
-        "fold_sha256": cell.fold_sha256,
-        **cell.inputs,
-        "fold": cell.fold.name,
-        "seed": cell.seed,
-        "n": len(rows),
+        **_about(cell),
         **about,
         "test": scores.plain(scoring.of(pd.DataFrame(map(scoring.flat, records)))),
         "predictions": records,
     }
 
 
-def _second_stage(bench: Bench, cells: Sequence[Cell]) -> list[tuple[Tensor, tuple[str, ...]] | None]:
-    """What a second model, asked about some classes alone, makes of each cell's test clips, and these classes.
+def _about(cell: Cell) -> JSON:
+    """Which cell it is, and of what."""
+    return {
+        "fingerprint": cell.experiment.fingerprint,
+        "manifest_sha256": cell.protocol.definition["manifest_sha256"],
+        "fold_sha256": cell.fold_sha256,
+        **cell.inputs,
+        "fold": cell.fold.name,
+        "seed": cell.seed,
+        "n": len(cell.fold.test),
+    }
 
-    None if there is no second stage.
+
+def combine(work: Work) -> None:
+    """Make the cells of second stages and of averages from those of the rows that they are made of.
+
+    A cell is written where it is not there, or another than its rows' cells make now.
     """
-    stage = bench.experiment.second_stage
-    if stage is None:
-        return [None] * len(cells)
-    narrow = bench.narrowed(stage.labels)
-    train = narrow.of_classes(cells[0].fold.train)
-    devs = [narrow.of_classes(cell.fold.dev) for cell in cells]
-    trained = narrow.train(bench.experiment, train, *devs, seed=cells[0].seed, progress=bench.progress)
-    answers: list[tuple[Tensor, tuple[str, ...]] | None] = []
-    for cell, (model, history) in zip(cells, trained, strict=True):
-        _check_unheard(cell, history.heard, bench.corpus)
-        answers.append((narrow.test(model, cell.fold.test), stage.labels))
-    return answers
+    for cell in work.cells:
+        if cell.experiment.second_stage is not None:
+            _keep(cell, _divide(cell, work))
+    for own in work.cells:  # may average second stages
+        if own.experiment.average is not None:
+            for cell in (own, *own.further):
+                _keep(cell, _fuse(cell, work))
 
 
-def average(work: Work) -> None:
-    """Make the cells of rows that average others from the cells of these, anew where these are others than before."""
-    for cell in (each for own in work.cells if own.experiment.average for each in (own, *own.further)):
-        content = json_bytes(_fuse(cell, work))
-        if not cell.path.exists() or cell.path.read_bytes() != content:
-            cell.path.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(cell.path, content)
+def _keep(cell: Cell, made: JSON) -> None:
+    content = json_bytes(made)
+    if not cell.path.exists() or cell.path.read_bytes() != content:
+        cell.path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(cell.path, content)
 
 
 def _of(experiment: Experiment, cell: Cell, work: Work) -> Cell:
@@ -134,31 +178,63 @@ def _of(experiment: Experiment, cell: Cell, work: Work) -> Cell:
         same = (other.protocol.id, other.fold.name, other.seed) == (cell.protocol.id, cell.fold.name, cell.seed)
         if same and other.experiment == experiment:
             return other
-    raise ConfigError(f"{cell.experiment.name}: averages {experiment.name}, which is not among the rows to run")
+    raise ConfigError(
+        f"{cell.experiment.name}: is made of {experiment.name}'s answers, which is not among the rows to run"
+    )
 
 
 def _fuse(cell: Cell, work: Work) -> JSON:
     """What the cell of an average holds: the mean of what others answered to the same clips."""
     assert cell.experiment.average is not None
     averaged = [_of(each, cell, work).read() for each in cell.experiment.average]
-    task = cell.experiment.task.of(cell.protocol.corpus.categories, cell.protocol.corpus.dimensions)
+    return _made(cell, work, averaged, torch.stack([_tallies(cell, each) for each in averaged]).mean(dim=0))
+
+
+def _divide(cell: Cell, work: Work) -> JSON:
+    """What the cell of a second stage holds: its first's answers, divided among its classes as it says."""
+    stage, task = cell.experiment.second_stage, _task(cell)
+    assert stage is not None and isinstance(task, Categories)
+    first, second = _of(stage.first, cell, work).read(), cell.read_trained()
+    share = torch.tensor([record["probabilities"] for record in second["predictions"]])
+    return _made(cell, work, [first, second], task.divide(_tallies(cell, first), share, stage.labels))
+
+
+def _task(cell: Cell) -> Recognition:
+    return cell.experiment.task.of(cell.protocol.corpus.categories, cell.protocol.corpus.dimensions)
+
+
+def _tallies(cell: Cell, content: JSON) -> Tensor:
+    """What a file says that a cell's clips were answered, (n, labels)."""
+    labels = _task(cell).labels
+    scoring = scores.scoring(cell.experiment.task.name, labels)
+    return torch.tensor([[flat[label] for label in labels] for flat in map(scoring.flat, content["predictions"])])
+
+
+def _made(cell: Cell, work: Work, parts: Sequence[JSON], tallies: Tensor) -> JSON:
+    """What the file of a cell holds whose answers come from others'.
+
+    Args:
+        cell: the one that is made.
+        work: that it belongs to.
+        parts: what the files hold that it is made of; the first one's predictions know the truth.
+        tallies: what it answers.
+    """
+    task = _task(cell)
     scoring = scores.scoring(cell.experiment.task.name, task.labels)
-    heard = [[scoring.flat(record) for record in each["predictions"]] for each in averaged]
-    tallies = torch.tensor([[[flat[label] for label in task.labels] for flat in each] for each in heard]).mean(dim=0)
-    answered = zip(averaged[0]["predictions"], task.answer(tallies), strict=True)
+    answered = zip(parts[0]["predictions"], task.answer(tallies), strict=True)
     records = [{**record, **answer} for record, answer in answered]
-    begun = {source: digest for each in averaged for source, digest in each.get("weights_sha256", {}).items()}
+    begun = {source: digest for each in parts for source, digest in each.get("weights_sha256", {}).items()}
     return {
-        **averaged[0],
+        **parts[0],
         "fingerprint": cell.experiment.fingerprint,
         **cell.inputs,
         **({"weights_sha256": begun} if begun else {}),
-        "n_train": max(each["n_train"] for each in averaged),
+        "n_train": max(each["n_train"] for each in parts),
         **dict.fromkeys(("chosen", "best_epoch", "epochs", "dev")),
         "test": scores.plain(scoring.of(pd.DataFrame(map(scoring.flat, records)))),
         "predictions": records,
-        "seconds": round(sum(each["seconds"] for each in averaged), 1),
-        **{key: together(each[key] for each in averaged) for key in work.origin},
+        "seconds": round(sum(each["seconds"] for each in parts), 1),
+        **{key: together(each[key] for each in parts) for key in work.origin},
     }
 
 

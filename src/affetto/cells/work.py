@@ -126,5 +126,4 @@ class Work:
             ConfigError: if one does not.
         """
         for cell in self.cells:
-            if cell.path.exists():
-                cell.check()
+            cell.check()

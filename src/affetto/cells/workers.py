@@ -55,7 +55,7 @@ def finish(work: Work, *, jobs: int, progress: Progress = no_progress) -> None:
             work.bench(experiment, progress)  # features are computed here once, so that the workers find them
         _employ(work, min(jobs, len(missing)), progress)
     take(work, progress, wait=True)
-    making.average(work)
+    making.combine(work)
     work.check()  # those of others, too
 
 

@@ -10,8 +10,9 @@ from affetto.scores import JSON, Scoring
 from affetto.verification.comparer import Comparer
 from affetto.verification.folder import PROTOCOL, beside, objects
 
-OF_AVERAGES = 1e-4
-"""Largest difference between an average's answer and the mean of its rows' answers, all of which are kept rounded."""
+OF_PARTS = 1e-4
+"""Largest difference between an answer and what the answers that it is made of come to, all of which are kept rounded.
+"""
 
 
 def check_cells(
@@ -27,7 +28,9 @@ def check_cells(
         comparer.fault("cells", f"there is no cells/{folder.name}: its trainings are not there")
         return
     config = results.get("config")
-    averaged = [str(row.get("name")) for row in objects(config.get("average"))] if isinstance(config, dict) else []
+    config = config if isinstance(config, dict) else {}
+    averaged = [str(row.get("name")) for row in objects(config.get("average"))]
+    stage = config.get("second_stage")
     hashes = {fold.get("fold"): fold.get("sha256") for fold in objects(definition.get("folds"))}
     finished: list[JSON] = []
     for fold in results["folds"]:
@@ -54,6 +57,11 @@ def check_cells(
         if averaged:
             parts = [beside(folder.with_name(row) / f"{name}.json", "cells", comparer) for row in averaged]
             _average(cell, parts, results["labels"], scoring, where, comparer)
+        if isinstance(stage, dict):
+            row = str((stage.get("first") or {}).get("name"))
+            first = beside(folder.with_name(row) / f"{name}.json", "cells", comparer)
+            second = beside(folder / f"{name}.second.json", "cells", comparer)
+            _second_stage(cell, first, second, results["labels"], where, comparer)
     if len(finished) == len(results["folds"]):
         for key in ("commit", "machine"):
             origins = sorted({one for cell in finished if cell.get(key) for one in str(cell[key]).split("; ")})
@@ -98,7 +106,30 @@ def _average(
         return  # told of by who compares the predictions
     same = all(each.shape == mean.shape for each in own)
     comparer.true(
-        same and bool(np.allclose(mean, np.mean(own, axis=0), rtol=0, atol=OF_AVERAGES)),
+        same and bool(np.allclose(mean, np.mean(own, axis=0), rtol=0, atol=OF_PARTS)),
         where,
         "is not the mean of what its rows answered; were they trained anew?",
+    )
+
+
+def _second_stage(cell: JSON, first: JSON, second: JSON, labels: Sequence[str], where: str, comparer: Comparer) -> None:
+    """What the cell of a second stage answered against what its first's cell and its own training did."""
+    if not first or not second:
+        return
+    try:
+        divided, whole, share = (
+            np.array([row["probabilities"] for row in objects(each.get("predictions"))])
+            for each in (cell, first, second)
+        )
+        places = [labels.index(label) for label in second["labels"]]
+        rest = [place for place in range(len(labels)) if place not in places]
+        same = np.allclose(divided[:, rest], whole[:, rest], rtol=0, atol=OF_PARTS)
+        together = whole[:, places].sum(axis=1, keepdims=True)
+        same = same and np.allclose(divided[:, places], together * share, rtol=0, atol=OF_PARTS)
+    except (KeyError, TypeError, ValueError, IndexError):
+        same = False
+    comparer.true(
+        bool(same) and second.get("fingerprint") == cell.get("fingerprint"),
+        where,
+        "is not what its first answered, divided as its own training says; was one trained anew?",
     )
