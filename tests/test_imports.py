@@ -98,7 +98,8 @@ MAY_IMPORT = {
     "training": BOTTOM | {"augment", "dataset", "frontend", "models", "optimizers", "tasks"},
     "experiment": BOTTOM | {"distortions", "models", "pretrained", "tasks", "training"},
     "bench": BOTTOM | {"cache", "corpora", "dataset", "distortions", "experiment", "models", "tasks", "training"},
-    "cells": BOTTOM | {"bench", "cache", "corpora", "dataset", "experiment", "protocol", "provenance", "scores"},
+    "cells": BOTTOM
+    | {"bench", "cache", "corpora", "dataset", "experiment", "protocol", "provenance", "scores", "tasks"},
     "evaluation": BOTTOM
     | {"cache", "cells", "changes", "corpora", "dataset", "experiment", "provenance", "report", "scores"},
     "transfer": {"cache", "corpora", "dataset", "device", "errors", "evaluation", "experiment", "progress", "protocol"},

@@ -1,0 +1,161 @@
+"""Experiments from a YAML file: its rows with what they have in common, and with the rows that they are made of."""
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from affetto import resources
+from affetto.config import JSON, load, override
+from affetto.errors import ConfigError
+from affetto.experiment.settings import Experiment, from_config
+
+
+def names() -> tuple[str, ...]:
+    """The experiments that ship, sorted."""
+    return resources.settings_names()
+
+
+def read(
+    source: str | Path, assignments: tuple[str, ...] = (), *, only: Sequence[str] | None = None
+) -> tuple[Experiment, ...]:
+    """The experiments in a YAML file, or in the one of that name that ships, with `--set` assignments made.
+
+    An assignment such as `training.epochs=3` changes every row, whatever it states itself; `rows.cnn.training.epochs=3`
+    changes one, and wins over the first.
+
+    Args:
+        source: the file, or its name.
+        assignments: as `override` takes them.
+        only: rows that are wanted, and that assignments reach into; those that they are made of come along. None: all.
+
+    Raises:
+        ConfigError: if the file is missing, a setting is unknown or wrong, or no row has one of the names.
+    """
+    content = override(load(resources.settings_file(source)), assignments)
+    rows = content.pop("rows", None)
+    if rows is not None and not (
+        rows and isinstance(rows, dict) and all(isinstance(row, dict) for row in rows.values())
+    ):
+        raise ConfigError(f"{source}: rows: expected row ids with the settings that differ, got {rows!r}")
+    protocols = content.get("protocol")
+    if protocols == []:
+        raise ConfigError(f"{source}: protocol: expected one or more, got an empty list")
+    experiments = tuple(
+        _read_one(each, source=str(source) if rows is None else f"{source}: {each.get('name')}")
+        for differs in ([{"protocol": each} for each in protocols] if isinstance(protocols, list) else [{}])
+        for each in _with_parts(_rows(_merged(content, differs), rows, assignments, only), source=str(source))
+    )
+    if len(corpora := {each.corpus for each in experiments}) > 1:
+        raise ConfigError(f"{source}: all rows learn from one corpus, got {', '.join(sorted(corpora))}")
+    if len({(each.name, each.protocol) for each in experiments}) < len(experiments):
+        raise ConfigError(f"{source}: two rows have the same name under the same protocol; results are kept by name")
+    return experiments if only is None else chosen(experiments, only, source)
+
+
+def read_one(source: str | Path, assignments: tuple[str, ...] = (), *, row: str | None = None) -> Experiment:
+    """The one experiment of a file, or the one row of that name.
+
+    Raises:
+        ConfigError: as `read` does, or if it holds several, or none of that name.
+    """
+    experiments = read(source, assignments, only=None if row is None else [row])
+    if row is not None:
+        experiments = tuple(each for each in experiments if each.name == row)
+    if len(experiments) > 1:
+        held = ", ".join(f"{each.name} on {each.protocol}" for each in experiments)
+        raise ConfigError(f"{source}: holds {len(experiments)} experiments ({held}); expected one, see --row")
+    return experiments[0]
+
+
+def chosen(experiments: tuple[Experiment, ...], names: Sequence[str], source: str | Path) -> tuple[Experiment, ...]:
+    """The rows of these names, with those that they are made of.
+
+    Raises:
+        ConfigError: if no row has one of the names.
+    """
+    for name in names:
+        if name not in {each.name for each in experiments}:
+            rows = ", ".join(dict.fromkeys(each.name for each in experiments))  # each protocol has all of them
+            raise ConfigError(f"{source}: no row is called '{name}'; the rows are {rows}")
+    wanted = [each for each in experiments if each.name in names]
+    parts = [part for each in wanted for part in each.parts]
+    return tuple(each for each in experiments if each in wanted or each in parts)
+
+
+def _rows(common: JSON, rows: JSON | None, assignments: tuple[str, ...], only: Sequence[str] | None) -> list[JSON]:
+    """The settings of each row in full, with assignments in place of what wanted rows have of their own."""
+    if not rows:
+        return [common]
+    wanted = _with_theirs(rows if only is None else only, rows)
+    general = [each for each in assignments if re.split(r"[.=]", each)[0] not in ("name", "protocol", "rows")]
+    result = []
+    for name, row in rows.items():
+        prefix = f"rows.{name}."
+        own = [each.removeprefix(prefix) for each in assignments if each.startswith(prefix)]
+        reaching = [*general, *own] if name in wanted else own
+        result.append(override(_merged(common, {"name": name, **row}), reaching))
+    return result
+
+
+def _with_theirs(names: Iterable[str], rows: JSON) -> set[str]:
+    """The names of rows, with those of all that they are made of."""
+    found: set[str] = set()
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop()
+        if name in rows and name not in found:
+            found.add(name)
+            waiting += _ids(rows[name])
+    return found
+
+
+def _ids(content: JSON) -> list[str]:
+    """The ids of the rows that a row's settings name as those that it is made of."""
+    average, stage = content.get("average"), content.get("second_stage")
+    first = stage.get("first") if isinstance(stage, dict) else None
+    named = [*(average if isinstance(average, list) else []), first]
+    return [each for each in named if isinstance(each, str)]
+
+
+def _with_parts(contents: list[JSON], *, source: str) -> list[JSON]:
+    """The same, with the settings of rows in place of their ids in averages and second stages."""
+    named = {str(content.get("name")): content for content in contents}
+    for content in contents:
+        for row in _ids(content):
+            if row not in named:
+                setting = "average" if content.get("average") else "second_stage"
+                raise ConfigError(f"{source}: {setting}: no row is called '{row}'; the rows are {', '.join(named)}")
+    divided = {name: _with_first(content, named) for name, content in named.items()}
+    return [_with_averaged(_with_first(content, named), divided) for content in contents]
+
+
+def _with_first(content: JSON, named: dict[str, JSON]) -> JSON:
+    stage = content.get("second_stage")
+    if not isinstance(stage, dict) or not isinstance(stage.get("first"), str):
+        return content
+    return {**content, "second_stage": {**stage, "first": named[stage["first"]]}}
+
+
+def _with_averaged(content: JSON, named: dict[str, JSON]) -> JSON:
+    ids = content.get("average")
+    return {**content, "average": [named[row] for row in ids]} if isinstance(ids, list) and ids else content
+
+
+def _read_one(content: JSON, *, source: str) -> Experiment:
+    experiment = from_config(content, source=source)
+    if experiment.choose:
+        for key, values in experiment.choose.grid.items():
+            for value in values:
+                experiment.with_settings({key: value})
+    return experiment
+
+
+def _merged(common: JSON, differs: JSON) -> JSON:
+    """Settings with those that differ put over them, group by group; a model is replaced whole."""
+    result = dict(common)
+    for key, value in differs.items():
+        below = result.get(key)
+        if key != "model" and isinstance(below, dict) and isinstance(value, dict):
+            value = _merged(below, value)
+        result[key] = value
+    return result
