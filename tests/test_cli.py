@@ -939,6 +939,7 @@ def test_the_cache_is_shown_and_cleared(run, tiny, synthetic, tmp_path):
     run("train", tiny, "--corpus", synthetic, "--cache", tmp_path / "c")
     shown = run("cache", "show", "--cache", tmp_path / "c")
     assert shown.code == 0
+    assert shown.out.splitlines()[0] == str(tmp_path / "c" / "features"), "whole, however long"
     assert "96" in shown.out
     assert "frozen mean" in shown.out
     cleared = run("cache", "clear", "--cache", tmp_path / "c")

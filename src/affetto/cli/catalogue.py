@@ -241,7 +241,8 @@ def cache_show(cache: CacheOption = None) -> None:
     from affetto.cache import FeatureCache
 
     kept = FeatureCache(cache)
-    table = Table(title=str(kept.folder))
+    out.print(str(kept.folder), soft_wrap=True, highlight=False, markup=False)
+    table = Table()
     table.add_column("stream", no_wrap=True, overflow="ellipsis", max_width=60)
     table.add_column("clips", justify="right")
     table.add_column("MB", justify="right")
