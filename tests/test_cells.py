@@ -23,7 +23,7 @@ from affetto.bench import Bench
 from affetto.cache import FeatureCache
 from affetto.cells import making, workers
 from affetto.dataset import Features
-from affetto.errors import ConfigError, ProtocolError, TrainingError
+from affetto.errors import ConfigError, CorpusError, ProtocolError, TrainingError
 from affetto.experiment import Experiment
 
 CPU = torch.device("cpu")
@@ -466,20 +466,21 @@ def test_an_average_follows_its_rows(table, run, spoken):
 
 @pytest.fixture
 def staged(tiny_probe, tmp_path):
-    """Makes three rows: a first stage, a second, and the average of both; settings may be changed."""
+    """Makes three rows: a first stage, a second, and the average of both; settings may be changed, or theirs."""
 
-    def make(**changes) -> tuple[Experiment, ...]:
+    def make(first=None, second=None, stage=None, **changes) -> tuple[Experiment, ...]:
         content = {
             "corpus": "table",
             "protocol": "speaker-4fold",
             "seeds": [0, 1],
             "training": {"epochs": 6, "batch_size": None, "optimizer": "adam", "learning_rate": 0.05},
             "rows": {
-                "whole": {"model": tiny_probe},
+                "whole": {"model": tiny_probe, **(first or {})},
                 "divided": {
                     "model": tiny_probe,
                     "training": {"epochs": 3},
-                    "second_stage": {"first": "whole", "labels": ["sadness", "anger"]},
+                    "second_stage": {"first": "whole", "labels": ["sadness", "anger"], **(stage or {})},
+                    **(second or {}),
                 },
                 "both": {"average": ["whole", "divided"]},
             },
@@ -531,25 +532,131 @@ def test_a_second_stage_is_made_anew_when_its_first_was_and_is_not_trained_again
         sadness, anger = own["probabilities"]
         assert row["probabilities"] == pytest.approx([anger, 0.0, sadness], abs=1.1e-5)
     assert verification.verify(first / "divided.json", corpus).faults == ()
-    divided.with_suffix(".second.json").unlink()
-    assert verification.verify(first / "divided.json", corpus).faults != ()
+    second = divided.with_suffix(".second.json")
+    second.write_text(json.dumps({**share, "fold_sha256": "0" * 64, "seed": 3}))
+    assert [fault.partition(":")[0] for fault in verification.verify(first / "divided.json", corpus).faults] == [
+        f"cells.{cell.stem}.second.fold_sha256",
+        f"cells.{cell.stem}.second.seed",
+    ]
+    second.unlink()
+    faults = verification.verify(first / "divided.json", corpus).faults
+    assert any(fault.startswith("cells") and second.name in fault for fault in faults)
 
 
-def test_a_second_stage_follows_its_first_and_needs_it(staged, run):
-    before, after = staged(), staged(training={"epochs": 6, "learning_rate": 0.04, "batch_size": None})
+@pytest.mark.parametrize("stage", ["whole", {"first": "whole"}, {"first": ["whole"]}, {"labels": ["anger"]}])
+def test_damaged_settings_of_a_second_stage_are_told_of(staged, run, stage):
+    path = run(*staged(seeds=[0])).with_stem("divided")
+    results = json.loads(path.read_text())
+    results["config"]["second_stage"] = stage
+    path.write_text(json.dumps(results))
+    faults = verification.verify(path).faults
+    assert faults and not any(fault.startswith("cells") for fault in faults)
+
+
+def test_a_second_stage_follows_its_first_and_needs_it(staged, run, trainings):
+    before = staged(seeds=[0])
+    after = staged(seeds=[0], first={"training": {"epochs": 5}})
+    assert before[1].training == after[1].training
     assert len({each.fingerprint for each in (*before, *after)}) == 6
-    run(*before)
-    with pytest.raises(ConfigError, match=r"-0\.(second\.)?json: was made with other settings than divided has now"):
-        run(after[1], results="results")
+    first = run(*before).parent
+    shutil.rmtree(first / "cells" / "whole")
+    with pytest.raises(ConfigError, match=r"second\.json: was made with other settings than divided has now"):
+        run(*after)
+    trainings.clear()
     with pytest.raises(ConfigError, match="^divided: is made of whole's answers, which is not among the rows to run$"):
         run(before[1], results="alone")
+    assert trainings == []
 
 
-def test_a_second_stage_without_its_first_writes_no_results(staged, run):
+def test_classes_of_a_second_stage_are_looked_at_before_anything_is_trained(staged, run, trainings):
+    with pytest.raises(CorpusError, match="the corpus has boredom; this model's classes are anger, happiness, sadness"):
+        run(*staged(stage={"labels": ["boredom", "anger"]}))
+    assert trainings == []
+
+
+def test_an_interrupted_second_stage_goes_on_where_it_was(staged, run, monkeypatch):
     whole, divided, _ = staged(seeds=[0])
-    with pytest.raises(ConfigError, match="which is not among the rows to run"):
-        run(divided)
-    assert run(whole, divided).with_stem("divided").exists()
+    expected = predictions(folder(run(whole, divided, results="whole").with_stem("divided")))
+    run(whole)
+    monkeypatch.setattr(making, "KEEP", 0.0)
+
+    def stop(what: str, done: int, total: int) -> None:
+        if (what, done) == ("epochs", 2):
+            raise InterruptedRunError
+
+    with pytest.raises(InterruptedRunError):
+        run(whole, divided, progress=stop)
+    told = []
+    path = run(whole, divided, progress=lambda what, done, total: told.append(done) if what == "epochs" else None)
+    assert told == [3, *(3 * [1, 2, 3])]
+    assert predictions(folder(path.with_stem("divided"))) == expected
+
+
+@pytest.mark.slow
+def test_processes_divide_as_one_does(staged, run):
+    alone, together = run(*staged()), run(*staged(), jobs=2, results="together")
+    for name in ("whole", "divided", "both"):
+        assert predictions(folder(together.with_stem(name))) == predictions(folder(alone.with_stem(name)))
+
+
+@pytest.mark.parametrize("hears", ["whole", "divided"])
+def test_a_second_stage_hears_words_if_one_of_its_models_does(staged, run, spoken, tiny_bert, hears):
+    bert = {"model": {"name": "bert", "encoder": tiny_bert}, "training": {"epochs": 1}}
+    rows = staged(seeds=[0], **{{"whole": "first", "divided": "second"}[hears]: bert})
+    corpus = corpora.read("table", spoken)
+    first = run(*rows[:2], corpus=corpus)
+    assert json.loads(first.with_stem("divided").read_text())["words"]["empty"] == 3
+    assert ("words" in json.loads(first.with_stem("whole").read_text())) == (hears == "whole")
+    assert verification.verify(first.with_stem("divided"), corpus).faults == ()
+
+
+def test_a_second_stage_of_a_first_that_chooses_says_that_it_learned_from_dev(staged, run, synthetic):
+    choose = {"grid": {"training.learning_rate": [0.05]}}
+    whole, divided, _ = staged(seeds=[0], first={"choose": choose})
+    results = json.loads(run(whole, divided).with_stem("divided").read_text())
+    assert results["trained_on"] == "train+dev"
+    assert {fold["n_train"] for fold in results["folds"]} == {72}
+    assert verification.verify(run(whole, divided).with_stem("divided")).faults == ()
+
+
+def test_a_fault_elsewhere_keeps_nothing_back_that_can_be_made_and_publishes_nothing_old(
+    staged, settings, run, monkeypatch
+):
+    rows = staged(seeds=[0])
+    first = run(*rows).parent
+
+    def fail(*_):
+        raise TrainingError("broken")
+
+    monkeypatch.setattr(making, "_trained", fail)
+    cell = next((first / "cells" / "whole").glob("*.json"))
+    hear_anger_alone(cell)
+    with pytest.raises(TrainingError, match="broken"):
+        run(*rows, settings(seeds=[0]))
+    for row in rows:
+        assert verification.verify(first / f"{row.name}.json").faults == ()
+    kept = (first / "divided.json").read_bytes()
+    hear_anger_alone(next(path for path in (first / "cells" / "whole").glob("*.json") if path != cell))
+    cell.unlink()
+    with pytest.raises(TrainingError, match="broken"):
+        run(*rows)
+    assert (first / "divided.json").read_bytes() == kept
+
+
+# Seeds
+
+
+def test_results_keep_the_seeds_that_they_have(settings, run):
+    path = run(settings())
+    before = {file: file.read_bytes() for file in path.parent.glob("tiny.*")}
+    assert run(settings(seeds=[1])) == path
+    assert {file: file.read_bytes() for file in path.parent.glob("tiny.*")} == before
+    run(settings(seeds=[2]))
+    assert json.loads(path.read_text())["seeds"] == [0, 1, 2]
+    assert verification.verify(path).faults == ()
+    (folder(path) / "ben-0.json").unlink()
+    run(settings(seeds=[2]))
+    assert json.loads(path.read_text())["seeds"] == [2], "those of seed 0 are not all there"
 
 
 # In several processes

@@ -377,7 +377,12 @@ def test_a_second_stage_knows_its_first_and_comes_with_it(tmp_path):
     assert rows["all"].parts == (rows["words"], again, rows["voice"])
     read = experiment.from_config(json.loads(json.dumps(again.config)), source="test")
     assert (read, read.fingerprint) == (again, again.fingerprint)
-    assert again.fingerprint != experiment.read(path, ("rows.voice.training.epochs=3",), only=["again"])[1].fingerprint
+    (other,) = (
+        each
+        for each in experiment.read(path, ("protocol=emodb-loso10", "rows.voice.training.epochs=3"), only=["again"])
+        if each.name == "again"
+    )
+    assert (other.fingerprint == again.fingerprint, other.training) == (False, again.training)
     found = experiment.read(path, ("protocol=emodb-loso10", "training.epochs=2"), only=["all"])
     assert [(each.name, each.training.epochs) for each in found if each.name != "all"] == [
         ("voice", 2),
@@ -428,6 +433,10 @@ def test_a_second_stage_knows_its_first_and_comes_with_it(tmp_path):
             "more is a second stage itself",
         ),
         ({"more": {**SECOND, "seeds": [7]}}, "second_stage: voice has no seed 7"),
+        (
+            {"more": {"model": "cnn", "second_stage": {**STAGE, "labels": ["fear", "fear"]}}},
+            "expected each once, got fear",
+        ),
         ({"more": {**SECOND, "speaker_statistics": True}}, "second_stage: voice has speaker_statistics: false"),
         ({"more": {**SECOND, "choose": {"grid": {"training.epochs": [1]}}}}, "a second stage has nothing to choose"),
         ({"more": {**SECOND, "further": [{"corpus": "ravdess"}]}}, "further tests are of one model"),
@@ -436,6 +445,27 @@ def test_a_second_stage_knows_its_first_and_comes_with_it(tmp_path):
 def test_rows_that_cannot_be_made_of_others_are_refused(rows, words, tmp_path):
     with pytest.raises(ConfigError, match=words):
         experiment.read(averaging(tmp_path, **rows))
+
+
+def test_rows_that_come_along_have_the_seeds_that_are_needed(tmp_path):
+    found = experiment.read(averaging(tmp_path), ("protocol=emodb-loso10",), only=["both"])
+    assert [(each.name, each.seeds) for each in found] == [("both", (1,)), ("voice", (1,)), ("words", (1,))]
+    found = experiment.read(averaging(tmp_path), ("protocol=emodb-loso10",), only=["both", "voice"])
+    assert [(each.name, each.seeds) for each in found] == [("both", (1,)), ("voice", (0, 1)), ("words", (1,))]
+
+
+def test_rows_that_nobody_wants_are_not_looked_at(tmp_path):
+    path = averaging(tmp_path, again=SECOND, broken={"model": "nonsense"})
+    found = experiment.read(path, ("protocol=emodb-loso10", "rows.voice.seeds=[7]"), only=["voice"])
+    assert [(each.name, each.seeds) for each in found] == [("voice", (7,))]
+
+
+def test_what_all_rows_are_a_second_stage_of_comes_with_each(tmp_path):
+    path = tmp_path / "common.yaml"
+    rows = {"voice": {"model": "cnn", "training": {"epochs": 9}, "second_stage": None}, "again": {"model": "cnn"}}
+    path.write_text(yaml.safe_dump({**AVERAGE, "second_stage": STAGE, "rows": rows}))
+    found = experiment.read(path, ("protocol=emodb-loso10", "training.epochs=2"), only=["again"])
+    assert {each.name: each.training.epochs for each in found} == {"voice": 2, "again": 2}
 
 
 def test_a_row_that_is_not_there_is_refused(tmp_path):

@@ -407,20 +407,28 @@ def test_rows_whose_settings_were_written_after_the_same_look_share_a_remark(res
 def test_a_fault_is_said_of_its_results_wherever_they_stand_and_of_no_others(
     results: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    remark = literature.Remark("probe-settings", "Fewer steps", "trained on half a clip")
+    fault = literature.Fault("0123456789abcdef", "trained on half a clip")
+    remark = literature.Remark("probe-settings", "Fewer steps", fault)
     study = replace(literature.studies()[0], remarks={"probe": {LOSO: remark}, "cnn": {LOSO: remark}})
     monkeypatch.setattr(sections, "studies", lambda: (study,))
+    config = {"model": {"name": "cnn"}, "training": {}, "second_stage": {"first": {"name": "probe"}}}
+    put(results, LOSO, "again", predictions(0.9, seeds=[0], folds=loso(), seed=9), config=config)
     report.write(results)
     text = (results / "REPORT.md").read_text(encoding="utf-8")
     assert "* `probe`: trained on half a clip.\n" in text and "* `cnn`: trained on" not in text
+    assert "* `again`: made of probe, trained on half a clip.\n" in text
+    assert "| `again` | cnn, a second stage of probe |" in text
     for board in (scoreboards.short, scoreboards.full):
         details = {row[0][0]: row[0][1:] for row in board(section_of(results, LOSO)).rows}
-        faulty = {name for name, said in details.items() if "trained with a fault" in said}
-        assert faulty == {"probe"}
+        assert {name for name, said in details.items() if "made with a fault" in said} == {"probe", "again"}
     pairs = {row[0]: row[-1] for row in markdown_rows(text[text.index("### Row against row") :], "first, second")}
-    assert len(pairs) == 3
+    assert len(pairs) == 6
     for names, reading in pairs.items():
-        assert ("probe trained with a fault" in reading) == ("`probe`" in names)
+        for name in ("probe", "again"):
+            assert (f"{name} made with a fault" in reading) == (f"`{name}`" in names)
+    put(results, LOSO, "probe", predictions(0.9, seeds=[0], folds=loso(), seed=2), commit="89ab; 4567")
+    report.write(results)
+    assert "fault" not in (results / "REPORT.md").read_text(encoding="utf-8"), "of other commits it is not said"
 
 
 def test_what_is_not_defined_is_a_dash_with_its_reason(results: Path) -> None:
@@ -586,8 +594,6 @@ def test_far_rows_wait_for_an_explanation_and_near_ones_do_not(paper: Path) -> N
     remark = literature.Remark(row.results["fingerprint"], "Fewer steps.")
     known = replace(study, remarks={"cnn": {LOSO: remark}})
     assert exhibits._why(row, {"ua": said["ua"] + 0.1}, known) == "Fewer steps."
-    faulty = replace(study, remarks={"cnn": {LOSO: replace(remark, says="Fewer steps", fault="half a clip")}})
-    assert exhibits._why(row, said, faulty) == "Fewer steps; half a clip"
     for others in ({RANDOM: remark}, {LOSO: replace(remark, settings="others")}):
         assert exhibits._why(row, {"ua": said["ua"] + 0.1}, replace(study, remarks={"cnn": others})) == UNKNOWN
 

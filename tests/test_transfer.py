@@ -10,8 +10,9 @@ import pytest
 import sklearn.metrics
 import soundfile
 import torch
+import yaml
 
-from affetto import corpora, labels, protocol, report, transfer, verification
+from affetto import corpora, experiment, labels, protocol, report, transfer, verification
 from affetto.cache import FeatureCache
 from affetto.corpora.joint import join, shared
 from affetto.errors import ConfigError, CorpusError, ProtocolError
@@ -35,6 +36,18 @@ def called(corpus, name, emotions=None):
     """A corpus by another name, and maybe with other emotions."""
     table = corpus.table if emotions is None else corpus.table.assign(emotion=corpus.table["emotion"].replace(emotions))
     return corpora.Corpus(replace(corpus.info, name=name), corpus.root, table)
+
+
+def test_whatever_a_row_is_made_of_moves_with_it(tmp_path):
+    path = tmp_path / "rows.yaml"
+    stage = {"first": "a", "labels": ["anger", "sadness"]}
+    rows = {"a": {}, "b": {"second_stage": stage}, "c": {"average": ["a", "b"]}}
+    path.write_text(yaml.safe_dump({"corpus": "emodb", "protocol": "emodb-loso10", "model": "cnn", "rows": rows}))
+    a, b, c = (transfer.moved(row, "emodb-on-ravdess-all", "emodb+ravdess", True) for row in experiment.read(path))
+    assert b.second_stage.first == a and c.average == (a, b) and c.parts == (a, b, a)
+    assert {(each.corpus, each.protocol, each.speaker_statistics) for each in (a, b, c)} == {
+        ("emodb+ravdess", "emodb-on-ravdess-all", True)
+    }
 
 
 # The joint corpus

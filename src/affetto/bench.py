@@ -173,7 +173,7 @@ class Bench:
         return self.task
 
     def narrowed(self, labels: Sequence[str]) -> "Bench":
-        """The same features, asked about some of the classes alone; only rows of these may be trained on or tested.
+        """The same features, asked about some of the classes alone; only rows of these may be trained on or judged.
 
         Raises:
             CorpusError: if a label is none of the classes.

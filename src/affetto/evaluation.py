@@ -7,6 +7,7 @@ protocol; and `CHANGES.md`, one level up, remembers that this configuration was 
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -75,20 +76,46 @@ def benchmark(
     try:
         finish(work, jobs=jobs or (cores() if device.type == "cpu" else 1), progress=progress)
     except AffettoError:  # one row's fault does not keep the others' numbers back
-        for row in filter(_is_done, rows):
-            _write_results(row, work)
+        for row in rows:
+            if _is_done(row, work):
+                _write_results(_with_seeds_there(row, work), work)
         raise
-    return [_write_results(row, work) for row in rows]
+    return [_write_results(_with_seeds_there(row, work), work) for row in rows]
 
 
-def _is_done(row: Sequence[Cell]) -> bool:
+def _is_done(row: Sequence[Cell], work: Work) -> bool:
     """Whether all cells of a row are there, and its own."""
     try:
         for cell in row:
             cell.check()
     except AffettoError:
         return False
-    return all(cell.path.exists() for cell in row)
+    return all(map(work.is_whole, row))
+
+
+def _with_seeds_there(row: Sequence[Cell], work: Work) -> list[Cell]:
+    """A row's cells, and those of further seeds that its results have: they stay as long as their cells are there."""
+    own, path = row[0].experiment, work.results / row[0].protocol.id / f"{row[0].experiment.name}.json"
+    try:
+        there: JSON = json.loads(path.read_bytes())
+        same, seeds = there["fingerprint"] == own.fingerprint, tuple(map(int, there["seeds"]))
+    except (OSError, ValueError, TypeError, KeyError):  # none, or damaged
+        return list(row)
+    if not same or set(seeds) <= set(own.seeds):
+        return list(row)
+    whole = own.model_copy(update={"seeds": tuple(dict.fromkeys([*seeds, *own.seeds]))})
+    once = [cell for cell in row if cell.seed == own.seeds[0]]
+    cells = [
+        replace(cell, experiment=whole, seed=seed, path=cell.path.with_name(f"{cell.fold.name}-{seed}.json"))
+        for seed in whole.seeds
+        for cell in once
+    ]
+    try:
+        for cell in cells:
+            cell.check()
+    except AffettoError:
+        return list(row)
+    return cells if all(cell.path.exists() for cell in cells) else list(row)
 
 
 def _write_results(cells: Sequence[Cell], work: Work) -> Path:
@@ -96,7 +123,7 @@ def _write_results(cells: Sequence[Cell], work: Work) -> Path:
     experiment, protocol = cells[0].experiment, cells[0].protocol
     corpus, learned_from = protocol.corpus, protocol.definition.get("learned_from")
     finished = [cell.read() for cell in cells]
-    task = experiment.task.of(corpus.categories, corpus.dimensions)
+    task = cells[0].task
     scoring = scores.scoring(experiment.task.name, task.labels)
     table = predictions_table(finished, scoring, corpus)
     definition = protocol.definition

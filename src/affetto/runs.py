@@ -63,8 +63,9 @@ def train(
         ProtocolError: if a fold is named, and the corpus does not allow the protocol.
         AudioError: if a clip cannot be heard.
     """
-    if experiment.second_stage is not None:
-        raise ConfigError(f"{experiment.name}: second_stage is for benchmarks; a checkpoint holds one model")
+    for each in (experiment, *experiment.parts):
+        if each.second_stage is not None:
+            raise ConfigError(f"{each.name}: second_stage is for benchmarks; a checkpoint cannot hold one")
     if results is not None and experiment.final.fold is not None:
         raise ConfigError(
             f"{experiment.name}: final.fold keeps test clips unheard, and results would calibrate on them; "

@@ -151,7 +151,7 @@ def moved(experiment: Experiment, protocol: str, corpus: str, baseline: bool) ->
         corpus: the joint one's name.
         baseline: whether each clip is heard beside its speaker's others.
     """
-    tuned = experiment.tuned_on
+    tuned, stage = experiment.tuned_on, experiment.second_stage
     return experiment.model_copy(
         update={
             "corpus": corpus,
@@ -163,5 +163,7 @@ def moved(experiment: Experiment, protocol: str, corpus: str, baseline: bool) ->
             "tuned_on": None if tuned is None else tuple(f"{experiment.corpus}-{speaker}" for speaker in tuned),
             "average": experiment.average
             and tuple(moved(each, protocol, corpus, baseline) for each in experiment.average),
+            "second_stage": stage
+            and stage.model_copy(update={"first": moved(stage.first, protocol, corpus, baseline)}),
         }
     )

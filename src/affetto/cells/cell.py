@@ -1,4 +1,4 @@
-"""A cell: one training and its test, and the file that it becomes."""
+"""A cell: a row's answers to one fold's test clips, after one training or made of other cells', and their file."""
 
 import json
 from dataclasses import dataclass
@@ -8,11 +8,14 @@ from affetto.config import JSON
 from affetto.errors import ConfigError
 from affetto.experiment import Experiment
 from affetto.protocol import Fold, Protocol
+from affetto.tasks import Categories, Recognition
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One training and its test.
+    """A row's answers to one fold's test clips, after a training with one seed.
+
+    An average's are made of other cells' answers, a second stage's of its first's and of those of its own training.
 
     Args:
         experiment: which model, how trained.
@@ -37,13 +40,14 @@ class Cell:
 
     @property
     def is_finished(self) -> bool:
-        """Whether the file of its training is there, and those of its further tests."""
+        """Whether its training is: the file of it is there, and those of its further tests."""
         return self.trained.exists() and all(each.is_finished for each in self.further)
 
     @property
     def words_sha256(self) -> str | None:
-        """Hash of the transcripts that the model is tested on; None where it hears no words."""
-        return self.protocol.corpus.transcripts_sha256 if self.experiment.model.hears_words else None
+        """Hash of the transcripts that it is tested on; None where neither it nor what it is made of hears words."""
+        heard = any(each.model.hears_words for each in (self.experiment, *self.experiment.parts))
+        return self.protocol.corpus.transcripts_sha256 if heard else None
 
     @property
     def inputs(self) -> JSON:
@@ -56,6 +60,17 @@ class Cell:
         """Hash of the fold, as the protocol's definition states it."""
         folds: list[JSON] = self.protocol.definition["folds"]
         return str(folds[self.protocol.folds.index(self.fold)]["sha256"])
+
+    @property
+    def task(self) -> Recognition:
+        """What is asked."""
+        return self.experiment.task.of(self.protocol.corpus.categories, self.protocol.corpus.dimensions)
+
+    @property
+    def categories(self) -> Categories:
+        """The task, where it can only be categories: a second stage has no other."""
+        assert isinstance(self.task, Categories)
+        return self.task
 
     def learns_as(self, other: "Cell") -> bool:
         """Whether both trainings are one: same rows, settings and seed, with nothing chosen by fold but the epoch."""

@@ -5,7 +5,7 @@ of its first's, an average's of its rows', when these are there, and anew when o
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -18,11 +18,9 @@ from affetto.cells.cell import Cell
 from affetto.cells.work import Work
 from affetto.config import JSON
 from affetto.corpora.base import Corpus
-from affetto.errors import ConfigError, ProtocolError
-from affetto.experiment import Experiment
+from affetto.errors import ProtocolError
 from affetto.files import json_bytes, write_whole
 from affetto.provenance import together
-from affetto.tasks import Categories, Recognition
 
 KEEP = 60.0
 """Seconds after which the state of a training is kept again: a killed worker loses no more than that and an epoch."""
@@ -148,17 +146,21 @@ def _about(cell: Cell) -> JSON:
 
 
 def combine(work: Work) -> None:
-    """Make the cells of second stages and of averages from those of the rows that they are made of.
+    """Make the cells of second stages and of averages whose parts are all there.
 
-    A cell is written where it is not there, or another than its rows' cells make now.
+    A cell is written where it is not there, or another than its parts make now.
     """
     for cell in work.cells:
-        if cell.experiment.second_stage is not None:
+        if cell.experiment.second_stage is not None and cell.is_finished and _are_there(work.parts(cell)):
             _keep(cell, _divide(cell, work))
     for own in work.cells:  # may average second stages
-        if own.experiment.average is not None:
-            for cell in (own, *own.further):
+        for cell in (own, *own.further):
+            if cell.experiment.average is not None and _are_there(work.parts(cell)):
                 _keep(cell, _fuse(cell, work))
+
+
+def _are_there(cells: Iterable[Cell]) -> bool:
+    return all(cell.path.exists() for cell in cells)
 
 
 def _keep(cell: Cell, made: JSON) -> None:
@@ -168,44 +170,23 @@ def _keep(cell: Cell, made: JSON) -> None:
         write_whole(cell.path, content)
 
 
-def _of(experiment: Experiment, cell: Cell, work: Work) -> Cell:
-    """The cell of another row with the same fold, seed and test clips.
-
-    Raises:
-        ConfigError: if that row is not part of the work.
-    """
-    for other in (each for own in work.cells for each in (own, *own.further)):
-        same = (other.protocol.id, other.fold.name, other.seed) == (cell.protocol.id, cell.fold.name, cell.seed)
-        if same and other.experiment == experiment:
-            return other
-    raise ConfigError(
-        f"{cell.experiment.name}: is made of {experiment.name}'s answers, which is not among the rows to run"
-    )
-
-
 def _fuse(cell: Cell, work: Work) -> JSON:
     """What the cell of an average holds: the mean of what others answered to the same clips."""
-    assert cell.experiment.average is not None
-    averaged = [_of(each, cell, work).read() for each in cell.experiment.average]
+    averaged = [each.read() for each in work.parts(cell)]
     return _made(cell, work, averaged, torch.stack([_tallies(cell, each) for each in averaged]).mean(dim=0))
 
 
 def _divide(cell: Cell, work: Work) -> JSON:
     """What the cell of a second stage holds: its first's answers, divided among its classes as it says."""
-    stage, task = cell.experiment.second_stage, _task(cell)
-    assert stage is not None and isinstance(task, Categories)
-    first, second = _of(stage.first, cell, work).read(), cell.read_trained()
+    ((first, second),) = ((each.read(), cell.read_trained()) for each in work.parts(cell))
     share = torch.tensor([record["probabilities"] for record in second["predictions"]])
-    return _made(cell, work, [first, second], task.divide(_tallies(cell, first), share, stage.labels))
-
-
-def _task(cell: Cell) -> Recognition:
-    return cell.experiment.task.of(cell.protocol.corpus.categories, cell.protocol.corpus.dimensions)
+    tallies = cell.categories.divide(_tallies(cell, first), share, second["labels"])
+    return _made(cell, work, [first, second], tallies)
 
 
 def _tallies(cell: Cell, content: JSON) -> Tensor:
     """What a file says that a cell's clips were answered, (n, labels)."""
-    labels = _task(cell).labels
+    labels = cell.task.labels
     scoring = scores.scoring(cell.experiment.task.name, labels)
     return torch.tensor([[flat[label] for label in labels] for flat in map(scoring.flat, content["predictions"])])
 
@@ -219,7 +200,7 @@ def _made(cell: Cell, work: Work, parts: Sequence[JSON], tallies: Tensor) -> JSO
         parts: what the files hold that it is made of; the first one's predictions know the truth.
         tallies: what it answers.
     """
-    task = _task(cell)
+    task = cell.task
     scoring = scores.scoring(cell.experiment.task.name, task.labels)
     answered = zip(parts[0]["predictions"], task.answer(tallies), strict=True)
     records = [{**record, **answer} for record, answer in answered]

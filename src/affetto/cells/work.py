@@ -71,6 +71,33 @@ class Work:
         """Those of them that nobody has finished."""
         return [cell for cell in self.trained if not cell.is_finished]
 
+    def parts(self, cell: Cell) -> list[Cell]:
+        """The cells that one is made of: those of the rows that it averages, or of its first; mostly none.
+
+        Raises:
+            ConfigError: if such a row is not part of the work.
+        """
+        experiment = cell.experiment
+        stage = experiment.second_stage
+        return [self._part(each, cell) for each in experiment.average or (() if stage is None else (stage.first,))]
+
+    def _part(self, experiment: Experiment, cell: Cell) -> Cell:
+        """The cell of another row with the same fold, seed and test clips."""
+        for other in (each for own in self.cells for each in (own, *own.further)):
+            same = (other.protocol.id, other.fold.name, other.seed) == (cell.protocol.id, cell.fold.name, cell.seed)
+            if same and (other.experiment.name, other.experiment.fingerprint) == (
+                experiment.name,
+                experiment.fingerprint,
+            ):
+                return other
+        raise ConfigError(
+            f"{cell.experiment.name}: is made of {experiment.name}'s answers, which is not among the rows to run"
+        )
+
+    def is_whole(self, cell: Cell) -> bool:
+        """Whether a cell's file is there, and all that it is made of."""
+        return cell.path.exists() and cell.is_finished and all(map(self.is_whole, self.parts(cell)))
+
     def tested_on(self, experiment: Experiment) -> list[FurtherSettings]:
         """The further tests of an experiment whose corpora are here."""
         return [each for each in experiment.further if each.corpus in self.further]
@@ -118,6 +145,18 @@ class Work:
                     f"{path}: holds the results of another copy of {dealt.corpus.name} or of other folds; "
                     "give another folder with --results"
                 )
+
+    def check_parts(self) -> None:
+        """See that whatever is made of other rows' answers can be.
+
+        Raises:
+            ConfigError: if one of these rows is not part of the work.
+            CorpusError: if a second stage divides classes that the corpus has not.
+        """
+        for cell in self.cells:
+            self.parts(cell)
+            if cell.experiment.second_stage is not None:
+                cell.categories.places(cell.experiment.second_stage.labels)
 
     def check(self) -> None:
         """See that every file that is there holds its cell.

@@ -44,18 +44,21 @@ def finish(work: Work, *, jobs: int, progress: Progress = no_progress) -> None:
         progress: told of finished cells.
 
     Raises:
-        ConfigError: if a cell that is there is another experiment's.
+        ConfigError: if a cell that is there is another experiment's, or a row is made of others that are not here.
         AffettoError: whatever went wrong in a cell; those that are finished stay.
     """
     work.check_protocols()
+    work.check_parts()
     work.check()
     missing = work.missing
-    if jobs > 1 and len(missing) > 1:
-        for experiment in {cell.experiment.name: cell.experiment for cell in missing}.values():
-            work.bench(experiment, progress)  # features are computed here once, so that the workers find them
-        _employ(work, min(jobs, len(missing)), progress)
-    take(work, progress, wait=True)
-    making.combine(work)
+    try:
+        if jobs > 1 and len(missing) > 1:
+            for experiment in {cell.experiment.name: cell.experiment for cell in missing}.values():
+                work.bench(experiment, progress)  # features are computed here once, so that the workers find them
+            _employ(work, min(jobs, len(missing)), progress)
+        take(work, progress, wait=True)
+    finally:
+        making.combine(work)
     work.check()  # those of others, too
 
 

@@ -18,7 +18,7 @@ settings   one row's, and what of them its numbers depend on
 reading    a file's rows
 """
 
-from affetto.experiment.reading import chosen, names, read, read_one
+from affetto.experiment.reading import names, read, read_one
 from affetto.experiment.settings import (
     ChooseSettings,
     Experiment,
@@ -36,7 +36,6 @@ __all__ = [
     "FurtherSettings",
     "SecondStageSettings",
     "ViewSettings",
-    "chosen",
     "from_config",
     "names",
     "read",

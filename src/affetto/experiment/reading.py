@@ -26,7 +26,7 @@ def read(
     Args:
         source: the file, or its name.
         assignments: as `override` takes them.
-        only: rows that are wanted, and that assignments reach into; those that they are made of come along. None: all.
+        only: rows that are wanted; those that they are made of come along, with the seeds that they need. None: all.
 
     Raises:
         ConfigError: if the file is missing, a setting is unknown or wrong, or no row has one of the names.
@@ -40,16 +40,18 @@ def read(
     protocols = content.get("protocol")
     if protocols == []:
         raise ConfigError(f"{source}: protocol: expected one or more, got an empty list")
+    if rows is not None and only is not None:
+        _check_rows(only, rows, source)
     experiments = tuple(
         _read_one(each, source=str(source) if rows is None else f"{source}: {each.get('name')}")
         for differs in ([{"protocol": each} for each in protocols] if isinstance(protocols, list) else [{}])
-        for each in _with_parts(_rows(_merged(content, differs), rows, assignments, only), source=str(source))
+        for each in _with_parts(_rows(_merged(content, differs), rows, assignments, only), rows, source=str(source))
     )
     if len(corpora := {each.corpus for each in experiments}) > 1:
         raise ConfigError(f"{source}: all rows learn from one corpus, got {', '.join(sorted(corpora))}")
     if len({(each.name, each.protocol) for each in experiments}) < len(experiments):
         raise ConfigError(f"{source}: two rows have the same name under the same protocol; results are kept by name")
-    return experiments if only is None else chosen(experiments, only, source)
+    return experiments if only is None else _chosen(experiments, only, source)
 
 
 def read_one(source: str | Path, assignments: tuple[str, ...] = (), *, row: str | None = None) -> Experiment:
@@ -67,33 +69,47 @@ def read_one(source: str | Path, assignments: tuple[str, ...] = (), *, row: str 
     return experiments[0]
 
 
-def chosen(experiments: tuple[Experiment, ...], names: Sequence[str], source: str | Path) -> tuple[Experiment, ...]:
-    """The rows of these names, with those that they are made of.
+def _chosen(experiments: tuple[Experiment, ...], names: Sequence[str], source: str | Path) -> tuple[Experiment, ...]:
+    """The rows of these names, and with them those that they are made of, with the seeds that these need.
 
     Raises:
         ConfigError: if no row has one of the names.
     """
-    for name in names:
-        if name not in {each.name for each in experiments}:
-            rows = ", ".join(dict.fromkeys(each.name for each in experiments))  # each protocol has all of them
-            raise ConfigError(f"{source}: no row is called '{name}'; the rows are {rows}")
+    _check_rows(names, [each.name for each in experiments], source)
     wanted = [each for each in experiments if each.name in names]
-    parts = [part for each in wanted for part in each.parts]
-    return tuple(each for each in experiments if each in wanted or each in parts)
+    needed: dict[tuple[str, str], set[int]] = {}
+    for each in wanted:
+        for part in each.parts:
+            needed.setdefault((part.name, part.protocol), set()).update(each.seeds)
+    result = []
+    for each in experiments:
+        if each in wanted:
+            result.append(each)
+        elif seeds := needed.get((each.name, each.protocol)):
+            result.append(each.model_copy(update={"seeds": tuple(seed for seed in each.seeds if seed in seeds)}))
+    return tuple(result)
+
+
+def _check_rows(names: Iterable[str], rows: Iterable[str], source: str | Path) -> None:
+    """See that all of these rows are there."""
+    rows = list(dict.fromkeys(rows))  # each protocol has all of them
+    for name in names:
+        if name not in rows:
+            raise ConfigError(f"{source}: no row is called '{name}'; the rows are {', '.join(rows)}")
 
 
 def _rows(common: JSON, rows: JSON | None, assignments: tuple[str, ...], only: Sequence[str] | None) -> list[JSON]:
-    """The settings of each row in full, with assignments in place of what wanted rows have of their own."""
+    """The settings of each wanted row in full, with assignments in place of what it has of its own."""
     if not rows:
         return [common]
-    wanted = _with_theirs(rows if only is None else only, rows)
+    full = {name: _merged(common, {"name": name, **row}) for name, row in rows.items()}
+    wanted = _with_theirs(rows if only is None else only, full)
     general = [each for each in assignments if re.split(r"[.=]", each)[0] not in ("name", "protocol", "rows")]
     result = []
-    for name, row in rows.items():
+    for name in filter(wanted.__contains__, rows):
         prefix = f"rows.{name}."
         own = [each.removeprefix(prefix) for each in assignments if each.startswith(prefix)]
-        reaching = [*general, *own] if name in wanted else own
-        result.append(override(_merged(common, {"name": name, **row}), reaching))
+        result.append(override(full[name], [*general, *own]))
     return result
 
 
@@ -105,26 +121,24 @@ def _with_theirs(names: Iterable[str], rows: JSON) -> set[str]:
         name = waiting.pop()
         if name in rows and name not in found:
             found.add(name)
-            waiting += _ids(rows[name])
+            waiting += (row for _, row in _ids(rows[name]))
     return found
 
 
-def _ids(content: JSON) -> list[str]:
-    """The ids of the rows that a row's settings name as those that it is made of."""
+def _ids(content: JSON) -> list[tuple[str, str]]:
+    """The rows that a row's settings name as those that it is made of: by which setting, and their ids."""
     average, stage = content.get("average"), content.get("second_stage")
-    first = stage.get("first") if isinstance(stage, dict) else None
-    named = [*(average if isinstance(average, list) else []), first]
-    return [each for each in named if isinstance(each, str)]
+    named = [("average", each) for each in (average if isinstance(average, list) else [])]
+    named += [("second_stage", stage.get("first"))] if isinstance(stage, dict) else []
+    return [(setting, each) for setting, each in named if isinstance(each, str)]
 
 
-def _with_parts(contents: list[JSON], *, source: str) -> list[JSON]:
+def _with_parts(contents: list[JSON], rows: Iterable[str] | None, *, source: str) -> list[JSON]:
     """The same, with the settings of rows in place of their ids in averages and second stages."""
     named = {str(content.get("name")): content for content in contents}
     for content in contents:
-        for row in _ids(content):
-            if row not in named:
-                setting = "average" if content.get("average") else "second_stage"
-                raise ConfigError(f"{source}: {setting}: no row is called '{row}'; the rows are {', '.join(named)}")
+        for setting, row in _ids(content):
+            _check_rows([row], named if rows is None else rows, f"{source}: {setting}")
     divided = {name: _with_first(content, named) for name, content in named.items()}
     return [_with_averaged(_with_first(content, named), divided) for content in contents]
 
@@ -138,7 +152,9 @@ def _with_first(content: JSON, named: dict[str, JSON]) -> JSON:
 
 def _with_averaged(content: JSON, named: dict[str, JSON]) -> JSON:
     ids = content.get("average")
-    return {**content, "average": [named[row] for row in ids]} if isinstance(ids, list) and ids else content
+    if not isinstance(ids, list) or not ids:
+        return content
+    return {**content, "average": [named[row] if isinstance(row, str) else row for row in ids]}
 
 
 def _read_one(content: JSON, *, source: str) -> Experiment:

@@ -54,6 +54,13 @@ class SecondStageSettings(Settings):
     """A row of the same file, by id."""
     labels: tuple[str, ...] = Field(min_length=2)
 
+    @field_validator("labels")
+    @classmethod
+    def _once(cls, labels: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(labels)) < len(labels):
+            raise ValueError(f"expected each once, got {', '.join(labels)}")
+        return labels
+
 
 class FurtherSettings(Settings):
     """Another corpus that the trained models are tested on as well (the second paper, section 4.2)."""

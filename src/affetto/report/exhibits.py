@@ -241,7 +241,7 @@ def _why(row: Row, said: Scores, study: Study) -> str:
     far = any(abs(row.score(name) - said[name]) > FAR for name in ("wa", "ua") if name in said)
     known = remark(study, row.name, row.protocol, row.results["fingerprint"])
     if known is not None:
-        return "; ".join(filter(None, (known.says, known.fault)))
+        return "; ".join(filter(None, (known.says, row.fault)))
     return UNEXPLAINED if far else ""
 
 

@@ -175,18 +175,31 @@ class Board:
 
 
 @dataclass(frozen=True)
+class Fault:
+    """What went wrong in the making of results, and is mended since.
+
+    Args:
+        commit: that made them; of others it is not said.
+        says: what went wrong.
+    """
+
+    commit: str
+    says: str
+
+
+@dataclass(frozen=True)
 class Remark:
     """Why results of ours are not where a paper's are.
 
     Args:
         settings: the fingerprint of these results; of others, with the same name, it is not said.
         says: the reason.
-        fault: what went wrong in their training and is mended since, if anything did.
+        fault: what went wrong in their making, if anything did.
     """
 
     settings: str
     says: str
-    fault: str = ""
+    fault: Fault | None = None
 
 
 @dataclass(frozen=True)
@@ -233,10 +246,14 @@ def studies() -> tuple[Study, ...]:
     return tuple(found)
 
 
-def _remarks(content: dict[str, dict[str, dict[str, str]]]) -> dict[str, dict[str, Remark]]:
+def _remarks(content: dict[str, dict[str, Any]]) -> dict[str, dict[str, Remark]]:
     return {
-        row: {protocol: Remark(**remark) for protocol, remark in remarks.items()} for row, remarks in content.items()
+        row: {protocol: _remark(**remark) for protocol, remark in remarks.items()} for row, remarks in content.items()
     }
+
+
+def _remark(settings: str, says: str, fault: dict[str, str] | None = None) -> Remark:
+    return Remark(settings, says, None if fault is None else Fault(**fault))
 
 
 def remark(study: Study, row: str, protocol: str, settings: str) -> Remark | None:

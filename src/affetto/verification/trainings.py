@@ -30,7 +30,6 @@ def check_cells(
     config = results.get("config")
     config = config if isinstance(config, dict) else {}
     averaged = [str(row.get("name")) for row in objects(config.get("average"))]
-    stage = config.get("second_stage")
     hashes = {fold.get("fold"): fold.get("sha256") for fold in objects(definition.get("folds"))}
     finished: list[JSON] = []
     for fold in results["folds"]:
@@ -40,10 +39,13 @@ def check_cells(
             continue
         finished.append(cell)
         where = f"cells.{name}"
-        origin = {
+        whose = {
             "fingerprint": results["fingerprint"],
             "manifest_sha256": definition.get("manifest_sha256"),
             "fold_sha256": hashes.get(fold["fold"]),
+        }
+        origin = {
+            **whose,
             "weights_sha256": results.get("weights_sha256"),
             "words_sha256": (results.get("words") or {}).get("sha256"),
         }
@@ -57,11 +59,12 @@ def check_cells(
         if averaged:
             parts = [beside(folder.with_name(row) / f"{name}.json", "cells", comparer) for row in averaged]
             _average(cell, parts, results["labels"], scoring, where, comparer)
-        if isinstance(stage, dict):
-            row = str((stage.get("first") or {}).get("name"))
-            first = beside(folder.with_name(row) / f"{name}.json", "cells", comparer)
+        if first := _first(config):
             second = beside(folder / f"{name}.second.json", "cells", comparer)
-            _second_stage(cell, first, second, results["labels"], where, comparer)
+            for key, expected in {**whose, **{key: fold.get(key) for key in ("fold", "seed", "n")}}.items():
+                comparer.same(second.get(key), expected, f"{where}.second.{key}", "the results and their folds say")
+            parts = [beside(folder.with_name(first) / f"{name}.json", "cells", comparer), second]
+            _second_stage(cell, parts, results["labels"], where, comparer)
     if len(finished) == len(results["folds"]):
         for key in ("commit", "machine"):
             origins = sorted({one for cell in finished if cell.get(key) for one in str(cell[key]).split("; ")})
@@ -112,24 +115,29 @@ def _average(
     )
 
 
-def _second_stage(cell: JSON, first: JSON, second: JSON, labels: Sequence[str], where: str, comparer: Comparer) -> None:
+def _first(config: JSON) -> str | None:
+    """The row that a second stage divides, if this is one; settings that are damaged are told of elsewhere."""
+    stage = config.get("second_stage")
+    first = stage.get("first") if isinstance(stage, dict) else None
+    name = first.get("name") if isinstance(first, dict) else None
+    return name if isinstance(name, str) else None
+
+
+def _second_stage(cell: JSON, parts: Sequence[JSON], labels: Sequence[str], where: str, comparer: Comparer) -> None:
     """What the cell of a second stage answered against what its first's cell and its own training did."""
-    if not first or not second:
+    if not all(parts):
         return
     try:
         divided, whole, share = (
-            np.array([row["probabilities"] for row in objects(each.get("predictions"))])
-            for each in (cell, first, second)
+            np.array([row["probabilities"] for row in objects(each.get("predictions"))], dtype=float)
+            for each in (cell, *parts)
         )
-        places = [labels.index(label) for label in second["labels"]]
-        rest = [place for place in range(len(labels)) if place not in places]
-        same = np.allclose(divided[:, rest], whole[:, rest], rtol=0, atol=OF_PARTS)
-        together = whole[:, places].sum(axis=1, keepdims=True)
-        same = same and np.allclose(divided[:, places], together * share, rtol=0, atol=OF_PARTS)
+        places = [labels.index(label) for label in parts[1]["labels"]]
+        expected = whole.copy()
+        expected[:, places] = whole[:, places].sum(axis=1, keepdims=True) * share
+        same = divided.shape == expected.shape and np.allclose(divided, expected, rtol=0, atol=OF_PARTS)
     except (KeyError, TypeError, ValueError, IndexError):
         same = False
     comparer.true(
-        bool(same) and second.get("fingerprint") == cell.get("fingerprint"),
-        where,
-        "is not what its first answered, divided as its own training says; was one trained anew?",
+        bool(same), where, "is not what its first answered, divided as its own training says; was one trained anew?"
     )
