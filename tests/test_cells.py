@@ -193,6 +193,14 @@ def test_cells_from_another_copy_of_the_corpus_are_refused(settings, run, synthe
         run(settings(seeds=[0]), corpus=corpora.Corpus(corpus.info, corpus.root, table))
 
 
+@pytest.mark.parametrize(("text", "words"), [('{"fold": "be', "is damaged"), ("[]", "holds no object")])
+def test_damaged_cells_are_named(text, words, settings, run):
+    cell = folder(run(settings(seeds=[0]))) / "ben-0.json"
+    cell.write_text(text)
+    with pytest.raises(ConfigError, match=rf"ben-0\.json: {words}.*; delete it, and it is made anew"):
+        run(settings(seeds=[0]))
+
+
 @pytest.mark.parametrize(
     ("key", "words"),
     [("fold_sha256", "with other folds than tiny has now"), ("fingerprint", "with other settings than")],
@@ -457,8 +465,20 @@ def test_an_average_follows_its_rows(table, run, spoken):
     assert len({each.fingerprint for each in (*before, *after)}) == 6
     with pytest.raises(ConfigError, match="was made with other settings than (voice|both) has now"):
         run(*after, corpus=corpus)
-    with pytest.raises(ConfigError, match="^both: is made of voice's answers, which is not among the rows to run$"):
-        run(before[2], corpus=corpus, results="alone")
+
+
+def test_an_average_alone_trains_its_rows_with_its_seeds_and_writes_no_results_of_them(table, run, spoken, trainings):
+    corpus = corpora.read("table", spoken)
+    both = table(seeds=[0, 1])[2].model_copy(update={"seeds": (1,)})
+    path = run(both, corpus=corpus)
+    assert len(trainings) == 8
+    assert [file.name for file in sorted(path.parent.glob("*.json"))] == ["both.json", "protocol.json"]
+    assert verification.verify(path, corpus).faults == ()
+    assert predictions(folder(path)) == {
+        name: rows
+        for name, rows in predictions(folder(run(*table(), corpus=corpus, results="all").with_stem("both"))).items()
+        if "-1" in name
+    }
 
 
 # Second stages
@@ -553,7 +573,7 @@ def test_damaged_settings_of_a_second_stage_are_told_of(staged, run, stage):
     assert faults and not any(fault.startswith("cells") for fault in faults)
 
 
-def test_a_second_stage_follows_its_first_and_needs_it(staged, run, trainings):
+def test_a_second_stage_follows_its_first_and_brings_it_along(staged, run, trainings):
     before = staged(seeds=[0])
     after = staged(seeds=[0], first={"training": {"epochs": 5}})
     assert before[1].training == after[1].training
@@ -563,9 +583,10 @@ def test_a_second_stage_follows_its_first_and_needs_it(staged, run, trainings):
     with pytest.raises(ConfigError, match=r"second\.json: was made with other settings than divided has now"):
         run(*after)
     trainings.clear()
-    with pytest.raises(ConfigError, match="^divided: is made of whole's answers, which is not among the rows to run$"):
-        run(before[1], results="alone")
-    assert trainings == []
+    path = run(before[1], results="alone")
+    assert len(trainings) == 8
+    assert predictions(folder(path)) == predictions(first / "cells" / "divided")
+    assert not path.with_stem("whole").exists()
 
 
 def test_classes_of_a_second_stage_are_looked_at_before_anything_is_trained(staged, run, trainings):
@@ -641,22 +662,6 @@ def test_a_fault_elsewhere_keeps_nothing_back_that_can_be_made_and_publishes_not
     with pytest.raises(TrainingError, match="broken"):
         run(*rows)
     assert (first / "divided.json").read_bytes() == kept
-
-
-# Seeds
-
-
-def test_results_keep_the_seeds_that_they_have(settings, run):
-    path = run(settings())
-    before = {file: file.read_bytes() for file in path.parent.glob("tiny.*")}
-    assert run(settings(seeds=[1])) == path
-    assert {file: file.read_bytes() for file in path.parent.glob("tiny.*")} == before
-    run(settings(seeds=[2]))
-    assert json.loads(path.read_text())["seeds"] == [0, 1, 2]
-    assert verification.verify(path).faults == ()
-    (folder(path) / "ben-0.json").unlink()
-    run(settings(seeds=[2]))
-    assert json.loads(path.read_text())["seeds"] == [2], "those of seed 0 are not all there"
 
 
 # In several processes

@@ -207,8 +207,8 @@ def test_assignments_hold_for_all_rows_whatever_they_say_themselves(written):
 
 def test_assignments_reach_into_wanted_rows_and_what_they_average(written):
     rows = {"both": {"average": ["a", "b"]}, **ROWS["rows"]}
-    both, a, b = experiment.read(written({**ROWS, "rows": rows}), ("training.epochs=7",), only=["both"])
-    assert (both.name, a.training.epochs, b.training.epochs) == ("both", 7, 7)
+    (both,) = experiment.read(written({**ROWS, "rows": rows}), ("training.epochs=7",), only=["both"])
+    assert [(each.name, each.training.epochs) for each in both.average] == [("a", 7), ("b", 7)]
     only = experiment.read_one(written(ROWS), ("model.dropout=0.4",), row="a")
     assert only.model.dropout == 0.4
     with pytest.raises(ConfigError, match=r"toy.yaml: c: model: unknown setting 'dropout'"):
@@ -377,18 +377,10 @@ def test_a_second_stage_knows_its_first_and_comes_with_it(tmp_path):
     assert rows["all"].parts == (rows["words"], again, rows["voice"])
     read = experiment.from_config(json.loads(json.dumps(again.config)), source="test")
     assert (read, read.fingerprint) == (again, again.fingerprint)
-    (other,) = (
-        each
-        for each in experiment.read(path, ("protocol=emodb-loso10", "rows.voice.training.epochs=3"), only=["again"])
-        if each.name == "again"
-    )
+    (other,) = experiment.read(path, ("protocol=emodb-loso10", "rows.voice.training.epochs=3"), only=["again"])
     assert (other.fingerprint == again.fingerprint, other.training) == (False, again.training)
-    found = experiment.read(path, ("protocol=emodb-loso10", "training.epochs=2"), only=["all"])
-    assert [(each.name, each.training.epochs) for each in found if each.name != "all"] == [
-        ("voice", 2),
-        ("words", 2),
-        ("again", 2),
-    ]
+    (every,) = experiment.read(path, ("protocol=emodb-loso10", "training.epochs=2"), only=["all"])
+    assert [(each.name, each.training.epochs) for each in every.parts] == [("words", 2), ("again", 2), ("voice", 2)]
 
 
 @pytest.mark.parametrize(
@@ -447,25 +439,27 @@ def test_rows_that_cannot_be_made_of_others_are_refused(rows, words, tmp_path):
         experiment.read(averaging(tmp_path, **rows))
 
 
-def test_rows_that_come_along_have_the_seeds_that_are_needed(tmp_path):
-    found = experiment.read(averaging(tmp_path), ("protocol=emodb-loso10",), only=["both"])
-    assert [(each.name, each.seeds) for each in found] == [("both", (1,)), ("voice", (1,)), ("words", (1,))]
-    found = experiment.read(averaging(tmp_path), ("protocol=emodb-loso10",), only=["both", "voice"])
-    assert [(each.name, each.seeds) for each in found] == [("both", (1,)), ("voice", (0, 1)), ("words", (1,))]
-
-
 def test_rows_that_nobody_wants_are_not_looked_at(tmp_path):
     path = averaging(tmp_path, again=SECOND, broken={"model": "nonsense"})
     found = experiment.read(path, ("protocol=emodb-loso10", "rows.voice.seeds=[7]"), only=["voice"])
     assert [(each.name, each.seeds) for each in found] == [("voice", (7,))]
 
 
-def test_what_all_rows_are_a_second_stage_of_comes_with_each(tmp_path):
+def test_rows_are_wanted_by_their_ids_whatever_they_are_called(tmp_path):
+    path, assignments = averaging(tmp_path), ("protocol=emodb-loso10", "rows.voice.name=louder")
+    (both,) = experiment.read(path, assignments, only=["both"])
+    assert [each.name for each in both.average] == ["louder", "words"]
+    assert experiment.read_one(path, assignments, row="voice").name == "louder"
+    with pytest.raises(ConfigError, match="no row is called 'louder'; the rows are both, voice, words"):
+        experiment.read(path, assignments, only=["louder"])
+
+
+def test_a_second_stage_in_common_is_reached_by_assignments(tmp_path):
     path = tmp_path / "common.yaml"
     rows = {"voice": {"model": "cnn", "training": {"epochs": 9}, "second_stage": None}, "again": {"model": "cnn"}}
     path.write_text(yaml.safe_dump({**AVERAGE, "second_stage": STAGE, "rows": rows}))
-    found = experiment.read(path, ("protocol=emodb-loso10", "training.epochs=2"), only=["again"])
-    assert {each.name: each.training.epochs for each in found} == {"voice": 2, "again": 2}
+    (again,) = experiment.read(path, ("protocol=emodb-loso10", "training.epochs=2"), only=["again"])
+    assert (again.training.epochs, again.second_stage.first.training.epochs) == (2, 2)
 
 
 def test_a_row_that_is_not_there_is_refused(tmp_path):

@@ -7,7 +7,6 @@ protocol; and `CHANGES.md`, one level up, remembers that this configuration was 
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -53,7 +52,8 @@ def benchmark(
     Where a row is to be tested on further corpora that are given, their results files follow, a row and corpus each.
 
     Args:
-        experiments: the rows, with their protocols.
+        experiments: the rows, with their protocols. Cells of rows that they are made of are trained as well, and have
+            no results files here.
         corpus: what they learn from.
         results: folder of results.
         cache: of features.
@@ -78,9 +78,9 @@ def benchmark(
     except AffettoError:  # one row's fault does not keep the others' numbers back
         for row in rows:
             if _is_done(row, work):
-                _write_results(_with_seeds_there(row, work), work)
+                _write_results(row, work)
         raise
-    return [_write_results(_with_seeds_there(row, work), work) for row in rows]
+    return [_write_results(row, work) for row in rows]
 
 
 def _is_done(row: Sequence[Cell], work: Work) -> bool:
@@ -88,34 +88,9 @@ def _is_done(row: Sequence[Cell], work: Work) -> bool:
     try:
         for cell in row:
             cell.check()
+        return all(map(work.is_whole, row))
     except AffettoError:
         return False
-    return all(map(work.is_whole, row))
-
-
-def _with_seeds_there(row: Sequence[Cell], work: Work) -> list[Cell]:
-    """A row's cells, and those of further seeds that its results have: they stay as long as their cells are there."""
-    own, path = row[0].experiment, work.results / row[0].protocol.id / f"{row[0].experiment.name}.json"
-    try:
-        there: JSON = json.loads(path.read_bytes())
-        same, seeds = there["fingerprint"] == own.fingerprint, tuple(map(int, there["seeds"]))
-    except (OSError, ValueError, TypeError, KeyError):  # none, or damaged
-        return list(row)
-    if not same or set(seeds) <= set(own.seeds):
-        return list(row)
-    whole = own.model_copy(update={"seeds": tuple(dict.fromkeys([*seeds, *own.seeds]))})
-    once = [cell for cell in row if cell.seed == own.seeds[0]]
-    cells = [
-        replace(cell, experiment=whole, seed=seed, path=cell.path.with_name(f"{cell.fold.name}-{seed}.json"))
-        for seed in whole.seeds
-        for cell in once
-    ]
-    try:
-        for cell in cells:
-            cell.check()
-    except AffettoError:
-        return list(row)
-    return cells if all(cell.path.exists() for cell in cells) else list(row)
 
 
 def _write_results(cells: Sequence[Cell], work: Work) -> Path:

@@ -82,7 +82,11 @@ class Cell:
         )
 
     def read(self) -> JSON:
-        """What the file holds."""
+        """What the file holds.
+
+        Raises:
+            ConfigError: if it is damaged.
+        """
         return _read(self.path)
 
     def read_trained(self) -> JSON:
@@ -93,8 +97,8 @@ class Cell:
         """See that its file and that of its training, if they are there, hold this cell.
 
         Raises:
-            ConfigError: if it was made with other settings, from another copy of the corpus, with other folds or
-            transcripts, or from other weights.
+            ConfigError: if one is damaged, or was made with other settings, from another copy of the corpus, with
+            other folds or transcripts, or from other weights.
         """
         for path in dict.fromkeys((self.trained, self.path)):
             if path.exists():
@@ -125,5 +129,10 @@ class Cell:
 
 
 def _read(path: Path) -> JSON:
-    content: JSON = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ConfigError(f"{path}: is damaged ({error}); delete it, and it is made anew") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: holds no object; delete it, and it is made anew")
     return content

@@ -20,13 +20,16 @@ from affetto.experiment import Experiment, FurtherSettings
 from affetto.progress import Progress, no_progress
 from affetto.protocol import Fold, Protocol, Transfer
 
+Place = tuple[str, str, str, str, int]
+"""Row, settings, protocol, fold and seed."""
+
 
 @dataclass(frozen=True)
 class Work:
     """Everything that a process needs to know to take part.
 
     Args:
-        experiments: rows of a table.
+        experiments: rows of a table; those that they are made of need not be among them.
         corpus: what they learn from.
         further: other corpora that their models are tested on, by name; those that are not here are not tested.
         results: folder under which cells lie.
@@ -46,20 +49,27 @@ class Work:
 
     @cached_property
     def cells(self) -> tuple[Cell, ...]:
-        """All of them, those of one experiment together.
+        """All of them, those of one experiment together, and of each once; last, those of rows that rows are made of.
 
         Raises:
             ProtocolError: if the corpus does not allow a protocol.
         """
+        parts = [part.model_copy(update={"seeds": each.seeds}) for each in self.experiments for part in each.parts]
         asked = {(each.protocol, each.speaker_statistics) for each in self.experiments}
         # One object a protocol: its definition reads every file of the corpus.
         dealt = {key: protocol.create(key[0], self.corpus, transductive=key[1]).checked() for key in asked}
         transfers: dict[str, Transfer] = {}
-        return tuple(
+        made = (
             cell
-            for experiment in self.experiments
+            for experiment in (*self.experiments, *parts)
             for cell in self._cells(experiment, dealt[experiment.protocol, experiment.speaker_statistics], transfers)
         )
+        once: dict[Place, Cell] = {}
+        return tuple(cell for cell in made if once.setdefault(_place(cell), cell) is cell)
+
+    @cached_property
+    def _places(self) -> dict["Place", Cell]:
+        return {_place(each): each for cell in self.cells for each in (cell, *cell.further)}
 
     @property
     def trained(self) -> list[Cell]:
@@ -72,31 +82,14 @@ class Work:
         return [cell for cell in self.trained if not cell.is_finished]
 
     def parts(self, cell: Cell) -> list[Cell]:
-        """The cells that one is made of: those of the rows that it averages, or of its first; mostly none.
-
-        Raises:
-            ConfigError: if such a row is not part of the work.
-        """
-        experiment = cell.experiment
-        stage = experiment.second_stage
-        return [self._part(each, cell) for each in experiment.average or (() if stage is None else (stage.first,))]
-
-    def _part(self, experiment: Experiment, cell: Cell) -> Cell:
-        """The cell of another row with the same fold, seed and test clips."""
-        for other in (each for own in self.cells for each in (own, *own.further)):
-            same = (other.protocol.id, other.fold.name, other.seed) == (cell.protocol.id, cell.fold.name, cell.seed)
-            if same and (other.experiment.name, other.experiment.fingerprint) == (
-                experiment.name,
-                experiment.fingerprint,
-            ):
-                return other
-        raise ConfigError(
-            f"{cell.experiment.name}: is made of {experiment.name}'s answers, which is not among the rows to run"
-        )
+        """The cells that one is made of: those of the rows that it averages, or of its first; mostly none."""
+        stage = cell.experiment.second_stage
+        rows = cell.experiment.average or (() if stage is None else (stage.first,))
+        return [self._places[_place(replace(cell, experiment=row))] for row in rows]
 
     def is_whole(self, cell: Cell) -> bool:
         """Whether a cell's file is there, and all that it is made of."""
-        return cell.path.exists() and cell.is_finished and all(map(self.is_whole, self.parts(cell)))
+        return cell.path.exists() and cell.trained.exists() and all(map(self.is_whole, self.parts(cell)))
 
     def tested_on(self, experiment: Experiment) -> list[FurtherSettings]:
         """The further tests of an experiment whose corpora are here."""
@@ -146,15 +139,13 @@ class Work:
                     "give another folder with --results"
                 )
 
-    def check_parts(self) -> None:
-        """See that whatever is made of other rows' answers can be.
+    def check_stages(self) -> None:
+        """See that second stages divide classes that are there.
 
         Raises:
-            ConfigError: if one of these rows is not part of the work.
-            CorpusError: if a second stage divides classes that the corpus has not.
+            CorpusError: if one does not.
         """
         for cell in self.cells:
-            self.parts(cell)
             if cell.experiment.second_stage is not None:
                 cell.categories.places(cell.experiment.second_stage.labels)
 
@@ -166,3 +157,8 @@ class Work:
         """
         for cell in self.cells:
             cell.check()
+
+
+def _place(cell: Cell) -> Place:
+    """Where a cell's answers belong; those of one row to the same clips, with the same seed, are the same."""
+    return cell.experiment.name, cell.experiment.fingerprint, cell.protocol.id, cell.fold.name, cell.seed

@@ -3,6 +3,7 @@
 import os
 import sys
 import time
+from contextlib import suppress
 from ctypes.util import find_library
 from dataclasses import replace
 from multiprocessing import get_context
@@ -44,11 +45,12 @@ def finish(work: Work, *, jobs: int, progress: Progress = no_progress) -> None:
         progress: told of finished cells.
 
     Raises:
-        ConfigError: if a cell that is there is another experiment's, or a row is made of others that are not here.
+        ConfigError: if a cell that is there is another experiment's.
+        CorpusError: if a second stage divides classes that the corpus has not.
         AffettoError: whatever went wrong in a cell; those that are finished stay.
     """
     work.check_protocols()
-    work.check_parts()
+    work.check_stages()
     work.check()
     missing = work.missing
     try:
@@ -57,8 +59,11 @@ def finish(work: Work, *, jobs: int, progress: Progress = no_progress) -> None:
                 work.bench(experiment, progress)  # features are computed here once, so that the workers find them
             _employ(work, min(jobs, len(missing)), progress)
         take(work, progress, wait=True)
-    finally:
-        making.combine(work)
+    except AffettoError:
+        with suppress(Exception):  # the first fault counts
+            making.combine(work)
+        raise
+    making.combine(work)
     work.check()  # those of others, too
 
 

@@ -146,7 +146,7 @@ def benchmark(
     rows = experiments.read(experiment, tuple(set_ or ()), only=row or None)
     data = with_transcripts(corpora.read(rows[0].corpus, corpus), transcripts)
     others = _corpora(further or [], {each.corpus for row in rows for each in row.further}, further_transcripts or [])
-    if any(row.model.hears_words for row in rows):
+    if any(each.model.hears_words for row in rows for each in (row, *row.parts)):
         for each in (data, *others):
             note_silence(each)
     with progress_bars() as progress, _saying_what_is_kept(TRAININGS):

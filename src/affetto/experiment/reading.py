@@ -26,7 +26,8 @@ def read(
     Args:
         source: the file, or its name.
         assignments: as `override` takes them.
-        only: rows that are wanted; those that they are made of come along, with the seeds that they need. None: all.
+        only: ids of rows that are wanted, and that assignments reach, as they do those that they are made of. None:
+            all.
 
     Raises:
         ConfigError: if the file is missing, a setting is unknown or wrong, or no row has one of the names.
@@ -40,18 +41,18 @@ def read(
     protocols = content.get("protocol")
     if protocols == []:
         raise ConfigError(f"{source}: protocol: expected one or more, got an empty list")
-    if rows is not None and only is not None:
-        _check_rows(only, rows, source)
     experiments = tuple(
         _read_one(each, source=str(source) if rows is None else f"{source}: {each.get('name')}")
         for differs in ([{"protocol": each} for each in protocols] if isinstance(protocols, list) else [{}])
-        for each in _with_parts(_rows(_merged(content, differs), rows, assignments, only), rows, source=str(source))
+        for each in _rows(_merged(content, differs), rows, assignments, only, source=str(source))
     )
     if len(corpora := {each.corpus for each in experiments}) > 1:
         raise ConfigError(f"{source}: all rows learn from one corpus, got {', '.join(sorted(corpora))}")
     if len({(each.name, each.protocol) for each in experiments}) < len(experiments):
         raise ConfigError(f"{source}: two rows have the same name under the same protocol; results are kept by name")
-    return experiments if only is None else _chosen(experiments, only, source)
+    if rows is None and only is not None:
+        _check_ids(only, [each.name for each in experiments], source)
+    return experiments
 
 
 def read_one(source: str | Path, assignments: tuple[str, ...] = (), *, row: str | None = None) -> Experiment:
@@ -61,56 +62,38 @@ def read_one(source: str | Path, assignments: tuple[str, ...] = (), *, row: str 
         ConfigError: as `read` does, or if it holds several, or none of that name.
     """
     experiments = read(source, assignments, only=None if row is None else [row])
-    if row is not None:
-        experiments = tuple(each for each in experiments if each.name == row)
     if len(experiments) > 1:
         held = ", ".join(f"{each.name} on {each.protocol}" for each in experiments)
         raise ConfigError(f"{source}: holds {len(experiments)} experiments ({held}); expected one, see --row")
     return experiments[0]
 
 
-def _chosen(experiments: tuple[Experiment, ...], names: Sequence[str], source: str | Path) -> tuple[Experiment, ...]:
-    """The rows of these names, and with them those that they are made of, with the seeds that these need.
-
-    Raises:
-        ConfigError: if no row has one of the names.
-    """
-    _check_rows(names, [each.name for each in experiments], source)
-    wanted = [each for each in experiments if each.name in names]
-    needed: dict[tuple[str, str], set[int]] = {}
-    for each in wanted:
-        for part in each.parts:
-            needed.setdefault((part.name, part.protocol), set()).update(each.seeds)
-    result = []
-    for each in experiments:
-        if each in wanted:
-            result.append(each)
-        elif seeds := needed.get((each.name, each.protocol)):
-            result.append(each.model_copy(update={"seeds": tuple(seed for seed in each.seeds if seed in seeds)}))
-    return tuple(result)
-
-
-def _check_rows(names: Iterable[str], rows: Iterable[str], source: str | Path) -> None:
-    """See that all of these rows are there."""
-    rows = list(dict.fromkeys(rows))  # each protocol has all of them
-    for name in names:
-        if name not in rows:
-            raise ConfigError(f"{source}: no row is called '{name}'; the rows are {', '.join(rows)}")
-
-
-def _rows(common: JSON, rows: JSON | None, assignments: tuple[str, ...], only: Sequence[str] | None) -> list[JSON]:
+def _rows(
+    common: JSON, rows: JSON | None, assignments: tuple[str, ...], only: Sequence[str] | None, *, source: str
+) -> list[JSON]:
     """The settings of each wanted row in full, with assignments in place of what it has of its own."""
     if not rows:
         return [common]
-    full = {name: _merged(common, {"name": name, **row}) for name, row in rows.items()}
-    wanted = _with_theirs(rows if only is None else only, full)
+    wanted = list(rows if only is None else only)
+    _check_ids(wanted, rows, source)
     general = [each for each in assignments if re.split(r"[.=]", each)[0] not in ("name", "protocol", "rows")]
-    result = []
-    for name in filter(wanted.__contains__, rows):
-        prefix = f"rows.{name}."
+    full = {row: _merged(common, {"name": row, **differs}) for row, differs in rows.items()}
+    reached = {}
+    for row in _with_theirs(wanted, full):
+        prefix = f"rows.{row}."
         own = [each.removeprefix(prefix) for each in assignments if each.startswith(prefix)]
-        result.append(override(full[name], [*general, *own]))
-    return result
+        reached[row] = override(full[row], [*general, *own])
+        for setting, part in _ids(reached[row]):
+            _check_ids([part], rows, f"{source}: {setting}")
+    divided = {row: _with_first(content, reached) for row, content in reached.items()}
+    return [_with_averaged(divided[row], divided) for row in rows if row in wanted]
+
+
+def _check_ids(asked: Iterable[str], rows: Iterable[str], source: str | Path) -> None:
+    """See that all of these rows are there."""
+    for row in asked:
+        if row not in rows:
+            raise ConfigError(f"{source}: no row is called '{row}'; the rows are {', '.join(dict.fromkeys(rows))}")
 
 
 def _with_theirs(names: Iterable[str], rows: JSON) -> set[str]:
@@ -131,16 +114,6 @@ def _ids(content: JSON) -> list[tuple[str, str]]:
     named = [("average", each) for each in (average if isinstance(average, list) else [])]
     named += [("second_stage", stage.get("first"))] if isinstance(stage, dict) else []
     return [(setting, each) for setting, each in named if isinstance(each, str)]
-
-
-def _with_parts(contents: list[JSON], rows: Iterable[str] | None, *, source: str) -> list[JSON]:
-    """The same, with the settings of rows in place of their ids in averages and second stages."""
-    named = {str(content.get("name")): content for content in contents}
-    for content in contents:
-        for setting, row in _ids(content):
-            _check_rows([row], named if rows is None else rows, f"{source}: {setting}")
-    divided = {name: _with_first(content, named) for name, content in named.items()}
-    return [_with_averaged(_with_first(content, named), divided) for content in contents]
 
 
 def _with_first(content: JSON, named: dict[str, JSON]) -> JSON:

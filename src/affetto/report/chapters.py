@@ -231,7 +231,7 @@ def _scores(section: Section) -> list[Block]:
         different = "; ".join(map(splits, kinds))
         words = f"No best row is named across different training splits ({different}): some had more to learn from."
         notes.append((words,))
-    notes += [(Code(row.name), f": {section.fault(row)}.") for row in section.rows if section.fault(row)]
+    notes += [(Code(row.name), f": {row.fault}.") for row in section.rows if row.fault]
     looked: dict[str, list[Row]] = {}
     for row in section.rows:
         if row.results["tuned_on"]:

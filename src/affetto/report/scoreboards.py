@@ -135,7 +135,7 @@ def short(section: Section) -> Table:
             said = (of.score(entry.scores[name]) if name in entry.scores else (DASH,) for name in names)
             rows.append(((entry.model, Detail(entry.paper.short)), *said, (entry.trained_on,), (DASH,)))
         if row:
-            name = (Code(row.name), *map(Detail, _known(row, section)))
+            name = (Code(row.name), *map(Detail, _known(row)))
             rows.append((name, *scored(row, names, of), (training(row, section),), _seeds(row, of)))
     heads = ("row", *map(called, names), "trained on", "seeds")
     return Table(heads, tuple(rows), words=(0, len(names) + 1))
@@ -187,9 +187,7 @@ def against(found: tuple[Pair, ...], section: Section) -> Table:
             cells += [(f"{one.only_a}, {one.only_b}",), (p_value(one.p_value),)] if one else [(DASH,), (DASH,)]
         cells.append((p_value(pair.seeds.p_value),) if pair.seeds else (DASH, Detail("(one seed)")))
         caveats = [] if pair.same_training else ["trained on other splits"]
-        caveats += [
-            f"{row.name} {FAULTY}" for row in section.rows if row.name in (pair.a, pair.b) and section.fault(row)
-        ]
+        caveats += [f"{row.name} {FAULTY}" for row in section.rows if row.name in (pair.a, pair.b) and row.fault]
         cells.append((reading, *([Detail("; ".join(caveats))] if caveats else [])))
         rows.append(tuple(cells))
     heads = ["first, second", f"{called(section.scoring.primary)}, difference", "first ahead", "p, speakers", SEEN]
@@ -251,15 +249,15 @@ def _name(entry: Published | None, row: Row | None, section: Section) -> Text:
     if row is None:
         return (entry.model if entry else "", Detail("not measured here"))
     details = [f"{entry.model} in the paper"] if entry else []
-    details += _known(row, section)
+    details += _known(row)
     if section.best(row.trained_on) is row:
         details.append(f"best of those trained on {splits(row.trained_on)}; {tries(section)}")
     return (Code(row.name), *map(Detail, details))
 
 
-def _known(row: Row, section: Section) -> list[str]:
+def _known(row: Row) -> list[str]:
     """What is to be known of a row before its numbers are read."""
-    return [*(["ships"] if row.results.get("shipped") else []), *([FAULTY] if section.fault(row) else [])]
+    return [*(["ships"] if row.results.get("shipped") else []), *([FAULTY] if row.fault else [])]
 
 
 def _learned(row: Row, section: Section) -> Text:

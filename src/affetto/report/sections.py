@@ -90,20 +90,13 @@ class Row:
 
     @property
     def fault(self) -> str:
-        """What went wrong in its making and is mended since; empty if nothing is known."""
+        """What went wrong in its making and is mended since; mostly nothing."""
         commits = str(self.results.get("commit")).split("; ")
         for study in studies():
             known = remark(study, self.name, self.protocol, self.results["fingerprint"])
             if known is not None and known.fault is not None and known.fault.commit in commits:
                 return known.fault.says
         return ""
-
-    @property
-    def parts(self) -> tuple[str, ...]:
-        """The rows that its answers are made of: those that it averages, or that it is a second stage of."""
-        config = self.results["config"]
-        stage = config.get("second_stage") or {}
-        return tuple(str(each["name"]) for each in (*(config.get("average") or ()), stage.get("first")) if each)
 
     @property
     def scoring(self) -> Scoring:
@@ -222,11 +215,6 @@ class Section:
     def row(self, name: str) -> Row | None:
         """The row of a name, if it is there."""
         return next((row for row in self.rows if row.name == name), None)
-
-    def fault(self, row: Row) -> str:
-        """What went wrong in the making of a row, or of one that it is made of; empty if nothing is known."""
-        made_of = filter(None, map(self.row, row.parts))
-        return row.fault or next((f"made of {each.name}, {each.fault}" for each in made_of if each.fault), "")
 
     def best(self, trained_on: str) -> Row | None:
         """The row with the highest score among those trained on the same splits; None if there are not two."""
@@ -362,7 +350,6 @@ def _check(row: Row, path: Path) -> None:
                 f"{path.with_suffix('.csv')}: has the class {', '.join(strange)}; expected {', '.join(scoring.labels)}"
             )
     of_fold = {(fold, seed): scoring.of(part) for (fold, seed), part in table.groupby(["fold", "seed"])}
-    list(row.parts)  # can be read
     sizes = {key: len(part) for key, part in table.groupby(["fold", "seed"])}
     if sizes != {(fold["fold"], fold["seed"]): fold["n"] for fold in row.results["folds"]}:
         raise ConfigError(
