@@ -177,7 +177,7 @@ def test_progress_is_told_of_cells(settings, run):
 
 def test_cells_of_other_settings_are_refused(settings, run):
     path = run(settings(seeds=[0]))
-    with pytest.raises(ConfigError, match=r"ann-0\.json: was made with other settings than tiny has now; give the"):
+    with pytest.raises(ConfigError, match=r"ann-0\.json: was made with other settings than tiny has now; give another"):
         run(settings(seeds=[0], training={"epochs": 7}))
     assert json.loads(path.read_text())["config"]["training"]["epochs"] == 6
 
@@ -345,7 +345,7 @@ def test_cells_of_other_transcripts_are_not_taken_for_ones_own(reading, run, spo
     path = run(tried, corpus=corpus)
     assert verification.verify(path, corpus).notes == ()
     other = corpora.Corpus(corpus.info, corpus.root, corpus.table.assign(transcript="hello"))
-    with pytest.raises(ConfigError, match="was made with other transcripts than tiny has now; give the experiment"):
+    with pytest.raises(ConfigError, match="was made with other transcripts than tiny has now; give another folder"):
         run(tried, corpus=other)
     assert run(tried, corpus=corpus) == path
     found = verification.verify(path, other)
@@ -590,8 +590,11 @@ def test_a_second_stage_follows_its_first_and_brings_it_along(staged, run, train
 
 
 def test_classes_of_a_second_stage_are_looked_at_before_anything_is_trained(staged, run, trainings):
-    with pytest.raises(CorpusError, match="the corpus has boredom; this model's classes are anger, happiness, sadness"):
+    expected = "^divided: second_stage: table has no class"
+    with pytest.raises(CorpusError, match=f"{expected} 'boredom'; the classes are anger, happiness, sadness$"):
         run(*staged(stage={"labels": ["boredom", "anger"]}))
+    with pytest.raises(CorpusError, match=rf"{expected} 'angr'; did you mean 'anger'\?$"):
+        run(*staged(stage={"labels": ["sadness", "angr"]}))
     assert trainings == []
 
 

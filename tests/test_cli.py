@@ -886,7 +886,7 @@ def test_corpora_are_listed_and_shown(here):
 def test_a_corpus_is_checked(here, tmp_path):
     samples = here("corpora", "check", "table", SAMPLES / "samples.csv")
     assert samples.code == 0
-    assert "7 utterances, 7 speakers, nothing found" in samples.out
+    assert "7 utterances, 7 speakers, no faults found" in samples.out
     faulty(tmp_path)
     (tmp_path / "labels.csv").write_text("file,emotion\nwhole.wav,anger\nsilent.wav,anger\ngone.wav,anger\n")
     found = here("corpora", "check", "table", tmp_path / "labels.csv")

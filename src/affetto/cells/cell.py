@@ -117,7 +117,7 @@ class Cell:
             if made.get(key) != now:
                 raise ConfigError(
                     f"{path}: was made {what} {self.experiment.name} has now; "
-                    "give the experiment another name, or delete the folder to start anew"
+                    "give another folder with --results, or delete this one to start anew"
                 )
         begun = made.get("weights_sha256") or {}
         for source, digest in self.experiment.weights_sha256.items():

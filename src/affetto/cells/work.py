@@ -1,5 +1,6 @@
 """All cells of a table of experiments."""
 
+import difflib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -15,7 +16,7 @@ from affetto.cells.cell import Cell
 from affetto.config import JSON
 from affetto.corpora.base import Corpus
 from affetto.device import Precision
-from affetto.errors import ConfigError
+from affetto.errors import ConfigError, CorpusError
 from affetto.experiment import Experiment, FurtherSettings
 from affetto.progress import Progress, no_progress
 from affetto.protocol import Fold, Protocol, Transfer
@@ -146,8 +147,14 @@ class Work:
             CorpusError: if one does not.
         """
         for cell in self.cells:
-            if cell.experiment.second_stage is not None:
-                cell.categories.places(cell.experiment.second_stage.labels)
+            stage, classes = cell.experiment.second_stage, cell.task.labels
+            for label in () if stage is None else stage.labels:
+                if label not in classes:
+                    near = difflib.get_close_matches(label, classes, n=1)
+                    hint = f"did you mean '{near[0]}'?" if near else f"the classes are {', '.join(classes)}"
+                    raise CorpusError(
+                        f"{cell.experiment.name}: second_stage: {self.corpus.name} has no class '{label}'; {hint}"
+                    )
 
     def check(self) -> None:
         """See that every file that is there holds its cell.

@@ -46,7 +46,7 @@ def finish(work: Work, *, jobs: int, progress: Progress = no_progress) -> None:
 
     Raises:
         ConfigError: if a cell that is there is another experiment's.
-        CorpusError: if a second stage divides classes that the corpus has not.
+        CorpusError: if a second stage divides classes that the corpus does not have.
         AffettoError: whatever went wrong in a cell; those that are finished stay.
     """
     work.check_protocols()

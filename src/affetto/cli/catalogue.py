@@ -66,7 +66,7 @@ def corpora_check(
     corpus = corpora.read(name, path)
     findings = corpora.check(corpus)
     if not findings:
-        out.print(f"{corpus.info.title}: {len(corpus)} utterances, {len(corpus.speakers)} speakers, nothing found")
+        out.print(f"{corpus.info.title}: {len(corpus)} utterances, {len(corpus.speakers)} speakers, no faults found")
         return
     title = f"{len(findings)} finding{'' if len(findings) == 1 else 's'} in {len(corpus)} utterances"
     table = Table("file", "start", "end", "problem", "detail", title=title)

@@ -112,7 +112,8 @@ def benchmark(
     corpus: CorpusOption,
     results: Annotated[Path, typer.Option("--results", help="Folder of results.")] = Path("results"),
     row: Annotated[
-        list[str] | None, typer.Option("--row", help="Only these rows of a table.", show_default=False)
+        list[str] | None,
+        typer.Option("--row", help="Only these rows of a table, and what they are made of.", show_default=False),
     ] = None,
     set_: SetOption = None,
     further: Annotated[

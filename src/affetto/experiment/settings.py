@@ -282,7 +282,9 @@ def _averaging(content: JSON, *, source: str) -> JSON:
 def _dividing(content: JSON, *, source: str) -> JSON:
     """The settings of a second stage, with its first read."""
     stage = content["second_stage"]
-    first = stage.get("first") if isinstance(stage, dict) else None
+    if not isinstance(stage, dict) or "first" not in stage:
+        return content  # refused with the other settings
+    first = stage["first"]
     if not isinstance(first, dict):
         raise ConfigError(f"{source}: second_stage: expected the id of a row of the same file as first, got {first!r}")
     _check_unmade(first, "second_stage", ("average", "second_stage"), source=source)
