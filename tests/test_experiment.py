@@ -469,6 +469,12 @@ def test_rows_are_wanted_by_their_ids_whatever_they_are_called(tmp_path):
         experiment.read(path, assignments, only=["louder"])
 
 
+def test_assignments_may_say_what_a_wanted_row_is_made_of(tmp_path):
+    path = averaging(tmp_path, louder={"model": "cnn", "training": {"epochs": 7}})
+    assignments = ("protocol=emodb-loso10", "rows.both.average=[louder,words]")
+    assert [each.name for each in experiment.read_one(path, assignments, row="both").average] == ["louder", "words"]
+
+
 def test_a_second_stage_in_common_is_reached_by_assignments(tmp_path):
     path = tmp_path / "common.yaml"
     rows = {"voice": {"model": "cnn", "training": {"epochs": 9}, "second_stage": None}, "again": {"model": "cnn"}}

@@ -69,7 +69,7 @@ class Work:
         return tuple(cell for cell in made if once.setdefault(_place(cell), cell) is cell)
 
     @cached_property
-    def _places(self) -> dict["Place", Cell]:
+    def _places(self) -> dict[Place, Cell]:
         return {_place(each): each for cell in self.cells for each in (cell, *cell.further)}
 
     @property

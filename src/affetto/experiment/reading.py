@@ -77,15 +77,19 @@ def _rows(
     wanted = list(rows if only is None else only)
     _check_ids(wanted, rows, source)
     general = [each for each in assignments if re.split(r"[.=]", each)[0] not in ("name", "protocol", "rows")]
-    full = {row: _merged(common, {"name": row, **differs}) for row, differs in rows.items()}
-    reached = {}
-    for row in _with_theirs(wanted, full):
+    full: dict[str, JSON] = {}
+    waiting = list(wanted)
+    while waiting:  # for those that these are made of, too
+        row = waiting.pop(0)
+        if row in full:
+            continue
         prefix = f"rows.{row}."
         own = [each.removeprefix(prefix) for each in assignments if each.startswith(prefix)]
-        reached[row] = override(full[row], [*general, *own])
-        for setting, part in _ids(reached[row]):
+        full[row] = override(_merged(common, {"name": row, **rows[row]}), [*general, *own])
+        for setting, part in _ids(full[row]):
             _check_ids([part], rows, f"{source}: {setting}")
-    divided = {row: _with_first(content, reached) for row, content in reached.items()}
+            waiting.append(part)
+    divided = {row: _with_first(content, full) for row, content in full.items()}
     return [_with_averaged(divided[row], divided) for row in rows if row in wanted]
 
 
@@ -94,18 +98,6 @@ def _check_ids(asked: Iterable[str], rows: Iterable[str], source: str | Path) ->
     for row in asked:
         if row not in rows:
             raise ConfigError(f"{source}: no row is called '{row}'; the rows are {', '.join(dict.fromkeys(rows))}")
-
-
-def _with_theirs(names: Iterable[str], rows: JSON) -> set[str]:
-    """The names of rows, with those of all that they are made of."""
-    found: set[str] = set()
-    waiting = list(names)
-    while waiting:
-        name = waiting.pop()
-        if name in rows and name not in found:
-            found.add(name)
-            waiting += (row for _, row in _ids(rows[name]))
-    return found
 
 
 def _ids(content: JSON) -> list[tuple[str, str]]:
