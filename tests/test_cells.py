@@ -590,10 +590,11 @@ def test_a_second_stage_follows_its_first_and_brings_it_along(staged, run, train
 
 
 def test_classes_of_a_second_stage_are_looked_at_before_anything_is_trained(staged, run, trainings):
-    expected = "^divided: second_stage: table has no class"
-    with pytest.raises(CorpusError, match=f"{expected} 'boredom'; the classes are anger, happiness, sadness$"):
+    expected = "^divided: second_stage: no class of table is called"
+    classes = "the classes are anger, happiness, sadness"
+    with pytest.raises(CorpusError, match=f"{expected} 'boredom'; {classes}$"):
         run(*staged(stage={"labels": ["boredom", "anger"]}))
-    with pytest.raises(CorpusError, match=rf"{expected} 'angr'; did you mean 'anger'\?$"):
+    with pytest.raises(CorpusError, match=rf"{expected} 'angr'; {classes}; did you mean 'anger'\?$"):
         run(*staged(stage={"labels": ["sadness", "angr"]}))
     assert trainings == []
 

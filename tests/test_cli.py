@@ -907,7 +907,7 @@ def test_a_simulated_corpus_is_made_and_checked(here, small_emobank, tmp_path):
     wrong = here("corpora", "make", "emodb", "--emobank", small_emobank, "--to", tmp_path / "b")
     assert (wrong.code, wrong.errors[0]) == (
         1,
-        "no simulated corpus is called 'emodb'; they are simulated_a, simulated_b",
+        "no simulated corpus is called 'emodb'; the simulated corpora are simulated_a, simulated_b",
     )
 
 

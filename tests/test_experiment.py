@@ -164,7 +164,8 @@ def test_a_row_id_must_do_as_a_file_name():
 
 
 def test_who_does_not_ship_is_told_who_does():
-    with pytest.raises(ConfigError, match="^emodb_acrnm: no such settings file, and none that ships: .*emodb_acrnn, "):
+    expected = "^emodb_acrnm: no such file, and no settings file .*emodb_acrnn, .*; did you mean 'emodb_acrnn'?"
+    with pytest.raises(ConfigError, match=expected):
         experiment.read("emodb_acrnm")
 
 
@@ -401,7 +402,7 @@ def test_a_second_stage_knows_its_first_and_comes_with_it(tmp_path):
     [
         (
             {"both": {"average": ["voice", "wrods"]}},
-            "average: no row is called 'wrods'; the rows are both, voice, words",
+            "average: no row is called 'wrods'; the rows are both, voice, words; did you mean 'words'?",
         ),
         ({"both": {"average": ["voice"]}}, "average: expected ids of two rows or more of the same file, got "),
         ({"both": {"average": "voice"}}, "average: expected ids of two rows or more of the same file, got 'voice'"),

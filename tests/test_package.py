@@ -115,5 +115,5 @@ def test_installed_alone_it_works_outside_the_clone_and_offline(wheel, tmp_path)
     assert ",neutral," in heard.stdout
     assert heard.stderr == "error: gone.wav: no such file\n"
     shipped = run("affetto", "train", "nothing", "--corpus", ".")
-    assert shipped.stderr.startswith("error: nothing: no such settings file, and none that ships: ")
+    assert shipped.stderr.startswith("error: nothing: no such file, and no settings file that ships is called ")
     assert "emodb_whisper3" in shipped.stderr

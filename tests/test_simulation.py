@@ -367,7 +367,9 @@ def measured(samples: np.ndarray, rate: int) -> tuple[float, float, float, float
 
 
 def test_what_is_missing_is_named(small_emobank, tmp_path, monkeypatch):
-    with pytest.raises(ConfigError, match="no simulated corpus is called 'emodb'; they are simulated_a, simulated_b"):
+    with pytest.raises(
+        ConfigError, match="no simulated corpus is called 'emodb'; the simulated corpora are simulated_a, simulated_b"
+    ):
         simulation.make("emodb", small_emobank, tmp_path / "a")
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ConfigError, match="espeak-ng is not installed; e.g. `apt-get install espeak-ng`"):

@@ -536,6 +536,8 @@ def rates(folder: Path, features, **settings) -> list[float]:
     found = []
 
     def look(what, done, total):
+        if not done:
+            return
         state = torch.load(folder / "state.pt", weights_only=True)
         found.append(state["optimizer"]["param_groups"][0]["lr"])
 
@@ -678,10 +680,10 @@ def test_the_average_of_weights_and_statistics_is_judged_and_kept(model, feature
             assert not torch.equal(tensor, steps[-1][name])
 
 
-def test_progress_is_told_of_every_epoch(features):
+def test_progress_is_told_from_the_start_and_of_every_epoch(features):
     told = []
     train(features, epochs=3, progress=lambda *news: told.append(news))
-    assert told == [("epochs", 1, 3), ("epochs", 2, 3), ("epochs", 3, 3)]
+    assert told == [("epochs", 0, 3), ("epochs", 1, 3), ("epochs", 2, 3), ("epochs", 3, 3)]
 
 
 # Interrupted and taken up again
@@ -707,14 +709,14 @@ def test_a_run_that_is_interrupted_ends_as_if_it_had_not_been(settings, features
     )
     assert same(whole, torn)
     assert history == history_torn
-    assert told == [epoch.epoch for epoch in history.epochs[2:]]
+    assert told == [2, *(epoch.epoch for epoch in history.epochs[2:])]
 
 
 def test_a_finished_run_is_not_trained_further(features, tmp_path):
     first, history = train(features, folder=tmp_path)
     told = []
     again, history_again = train(features, folder=tmp_path, progress=lambda *news: told.append(news))
-    assert told == []
+    assert told == [("epochs", 4, 4)]
     assert same(first, again)
     assert history == history_again
 

@@ -21,7 +21,7 @@ import soxr
 from scipy import signal
 
 from affetto.audio import SAMPLE_RATE, Waveform
-from affetto.errors import ConfigError
+from affetto.errors import ConfigError, not_called
 
 Apply = Callable[[Waveform, float, np.random.Generator], Waveform]
 Array = npt.NDArray[np.float64]
@@ -80,7 +80,7 @@ def named(name: str) -> Distortion:
         ConfigError: if there is none; the names are listed.
     """
     if name not in DISTORTIONS:
-        raise ConfigError(f"no distortion is called '{name}'; the distortions are {', '.join(DISTORTIONS)}")
+        raise ConfigError(not_called(name, DISTORTIONS, "distortion"))
     return DISTORTIONS[name]
 
 

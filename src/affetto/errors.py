@@ -11,6 +11,8 @@
 Every message says what went wrong, what was found, what was expected and what to do, in one line.
 """
 
+import difflib
+from collections.abc import Iterable
 from typing import Literal
 
 AudioReason = Literal[
@@ -56,3 +58,18 @@ class TrainingError(AffettoError):
 
 class CheckpointError(AffettoError):
     """A model folder that is incomplete, damaged or gives other answers than it should."""
+
+
+def not_called(name: str, known: Iterable[str], kind: str, *, kinds: str = "") -> str:
+    """What to say of a name that nothing has: which names there are, and the nearest, if one is near.
+
+    Args:
+        name: the name.
+        known: the names that there are, as they are listed.
+        kind: what has such names: "row".
+        kinds: the same of several, where it is not `kind` with an s.
+    """
+    names = list(dict.fromkeys(known))
+    near = difflib.get_close_matches(name, names, n=1)
+    hint = f"; did you mean '{near[0]}'?" if near else ""
+    return f"no {kind} is called '{name}'; the {kinds or kind + 's'} are {', '.join(names)}{hint}"

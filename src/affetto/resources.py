@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from affetto.errors import ConfigError
+from affetto.errors import ConfigError, not_called
 
 
 def folder(name: Literal["samples", "experiments"]) -> Path:
@@ -27,5 +27,6 @@ def settings_file(source: str | Path, kind: Literal["", "pretraining"] = "") -> 
     if path.is_file() or path.suffix:
         return path
     if str(source) not in settings_names(kind):
-        raise ConfigError(f"{source}: no such settings file, and none that ships: {', '.join(settings_names(kind))}")
+        problem = not_called(str(source), settings_names(kind), "settings file that ships", kinds="ones that ship")
+        raise ConfigError(f"{source}: no such file, and {problem}")
     return folder("experiments") / kind / f"{source}.yaml"

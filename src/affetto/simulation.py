@@ -40,7 +40,7 @@ from scipy.special import ndtr
 from affetto import corpora, metrics, protocol
 from affetto.corpora import simulated
 from affetto.corpora.simulated import CARD, LABELS
-from affetto.errors import ConfigError, CorpusError
+from affetto.errors import ConfigError, CorpusError, not_called
 from affetto.files import json_bytes, write_whole
 from affetto.labels import DIMENSIONS
 from affetto.progress import Progress, no_progress
@@ -133,7 +133,7 @@ def make(
         CorpusError: if EmoBank cannot be read, the folder was begun with something else, or a clip cannot be spoken.
     """
     if name not in GROUPS:
-        raise ConfigError(f"no simulated corpus is called '{name}'; they are {', '.join(GROUPS)}")
+        raise ConfigError(not_called(name, GROUPS, "simulated corpus", kinds="simulated corpora"))
     program = espeak_version()
     table = plan(name, corpora.read("emobank", emobank))
     content = table.to_csv(index=False).encode()

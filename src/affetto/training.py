@@ -143,7 +143,7 @@ def fit(
         folder: where the state is kept after an epoch, and from where an interrupted run goes on; None: nowhere.
         every: seconds that pass, at least, before it is kept again; 0: it is kept after every epoch.
         curves: whether there are curves for TensorBoard in the folder as well.
-        progress: told of each epoch.
+        progress: told of each epoch, and of those that a resumed run finds done.
 
     Returns:
         A history a dev set, each as if it had been the only one.
@@ -181,6 +181,7 @@ def fit(
     beside = dict(zip(train, data.baselines(train), strict=True)) if model.takes_baseline else {}
     judged = model if average is None else cast(SpeechModel, average.module)
 
+    progress("epochs", len(losses), settings.epochs)
     while len(losses) < settings.epochs and not all(choice.is_over for choice in choices):
         number = len(losses) + 1
         generator = torch.Generator().manual_seed(_seed(seed, number))

@@ -1,6 +1,5 @@
 """All cells of a table of experiments."""
 
-import difflib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -16,7 +15,7 @@ from affetto.cells.cell import Cell
 from affetto.config import JSON
 from affetto.corpora.base import Corpus
 from affetto.device import Precision
-from affetto.errors import ConfigError, CorpusError
+from affetto.errors import ConfigError, CorpusError, not_called
 from affetto.experiment import Experiment, FurtherSettings
 from affetto.progress import Progress, no_progress
 from affetto.protocol import Fold, Protocol, Transfer
@@ -150,11 +149,8 @@ class Work:
             stage, classes = cell.experiment.second_stage, cell.task.labels
             for label in () if stage is None else stage.labels:
                 if label not in classes:
-                    near = difflib.get_close_matches(label, classes, n=1)
-                    hint = f"did you mean '{near[0]}'?" if near else f"the classes are {', '.join(classes)}"
-                    raise CorpusError(
-                        f"{cell.experiment.name}: second_stage: {self.corpus.name} has no class '{label}'; {hint}"
-                    )
+                    problem = not_called(label, classes, f"class of {self.corpus.name}", kinds="classes")
+                    raise CorpusError(f"{cell.experiment.name}: second_stage: {problem}")
 
     def check(self) -> None:
         """See that every file that is there holds its cell.

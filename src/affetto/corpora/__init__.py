@@ -3,12 +3,11 @@
 Adding one is writing one file with the decorator `register`; it is found here by being in this folder.
 """
 
-import difflib
 from pathlib import Path
 
 from affetto.corpora.base import REGISTRY, Corpus, CorpusInfo, Registered, load, register
 from affetto.corpora.check import Finding, check
-from affetto.errors import ConfigError, CorpusError
+from affetto.errors import ConfigError, CorpusError, not_called
 
 __all__ = ["Corpus", "CorpusInfo", "Finding", "Registered", "check", "find", "get", "names", "read", "register"]
 
@@ -27,9 +26,7 @@ def get(name: str) -> Registered:
     """
     load()
     if name not in REGISTRY:
-        near = difflib.get_close_matches(name, REGISTRY, n=1)
-        hint = f"; did you mean '{near[0]}'?" if near else ""
-        raise ConfigError(f"no corpus is called '{name}'; the corpora are {', '.join(names())}{hint}")
+        raise ConfigError(not_called(name, names(), "corpus", kinds="corpora"))
     return REGISTRY[name]
 
 

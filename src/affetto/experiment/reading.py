@@ -6,7 +6,7 @@ from pathlib import Path
 
 from affetto import resources
 from affetto.config import JSON, load, override
-from affetto.errors import ConfigError
+from affetto.errors import ConfigError, not_called
 from affetto.experiment.settings import Experiment, from_config
 
 
@@ -97,7 +97,7 @@ def _check_ids(asked: Iterable[str], rows: Iterable[str], source: str | Path) ->
     """See that all of these rows are there."""
     for row in asked:
         if row not in rows:
-            raise ConfigError(f"{source}: no row is called '{row}'; the rows are {', '.join(dict.fromkeys(rows))}")
+            raise ConfigError(f"{source}: {not_called(row, rows, 'row')}")
 
 
 def _ids(content: JSON) -> list[tuple[str, str]]:

@@ -3,14 +3,13 @@
 Adding one is writing one file with the decorator `register`; it is found here by being in this folder.
 """
 
-import difflib
 import importlib
 import pkgutil
 from collections.abc import Mapping
 from typing import Any
 
 from affetto.config import parse
-from affetto.errors import ConfigError
+from affetto.errors import ConfigError, not_called
 from affetto.models.base import REGISTRY, ModelInfo, ModelSettings, Sense, SpeechModel, Streams, register, sense
 
 __all__ = [
@@ -41,9 +40,7 @@ def get(name: str) -> ModelInfo:
     """
     _load()
     if name not in REGISTRY:
-        near = difflib.get_close_matches(name, REGISTRY, n=1)
-        hint = f"; did you mean '{near[0]}'?" if near else ""
-        raise ConfigError(f"no model is called '{name}'; the models are {', '.join(names())}{hint}")
+        raise ConfigError(not_called(name, names(), "model"))
     return REGISTRY[name]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from affetto.corpora.base import Corpus
 from affetto.corpora.joint import Joint
-from affetto.errors import ProtocolError
+from affetto.errors import ProtocolError, not_called
 from affetto.protocol.across import across, is_across, parse
 from affetto.protocol.base import Protocol
 from affetto.protocol.published import (
@@ -96,7 +96,7 @@ def _rule(name: str, corpus: Corpus) -> Rule:
         return partial(speaker_kfold, k=int(match[1]))
     if match := re.fullmatch(r"random([1-9]\d)", rule):
         return partial(random_draws, percent=int(match[1]))
-    raise ProtocolError(f"no protocol is called '{name}'; the protocols are {', '.join(names())}")
+    raise ProtocolError(not_called(name, names(), "protocol"))
 
 
 def _across(name: str, corpus: Corpus) -> Protocol:

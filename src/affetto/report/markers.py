@@ -9,7 +9,7 @@ The name is a protocol's id for its short table, `ID full` for all columns, or `
 import re
 from pathlib import Path
 
-from affetto.errors import ConfigError
+from affetto.errors import ConfigError, not_called
 from affetto.files import write_whole
 from affetto.report import scoreboards
 from affetto.report.comparisons import bills
@@ -75,7 +75,7 @@ def filled_in(text: str, known: dict[str, Table], path: Path) -> str:
         if end < 0:
             raise ConfigError(f"{path}: {opening[0]} is not closed; expected {CLOSING} after the table")
         if opening["name"] not in known:
-            raise ConfigError(f"{path}: no table is called '{opening['name']}'; the tables are {', '.join(known)}")
+            raise ConfigError(f"{path}: {not_called(opening['name'], known, 'table')}")
         pieces += [text[position : opening.end()], f"\n\n{markdown_table(known[opening['name']])}\n\n"]
         position = end
     return "".join([*pieces, text[position:]])

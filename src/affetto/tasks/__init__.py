@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from affetto.config import parse
-from affetto.errors import ConfigError
+from affetto.errors import ConfigError, not_called
 from affetto.tasks.base import Gives, Recognition, Scale, Task, TaskSettings
 from affetto.tasks.categories import Categories, CategoriesSettings
 from affetto.tasks.dimensions import Dimensions, DimensionsSettings
@@ -42,5 +42,5 @@ def parse_settings(content: Mapping[str, Any], *, source: str) -> TaskSettings:
     """
     name = content.get("name", "categories")
     if name not in TASKS:
-        raise ConfigError(f"{source}: no task is called '{name}'; the tasks are {', '.join(TASKS)}")
+        raise ConfigError(f"{source}: {not_called(name, TASKS, 'task')}")
     return parse(TASKS[name], content, source=source)
