@@ -10,6 +10,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from affetto.errors import ConfigError
+from affetto.serve import memory
 from affetto.serve.settings import Limits
 
 SWITCH_SECONDS = 0.0005
@@ -30,6 +31,7 @@ class Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, announce: Callable[[], None]) -> None:
         super().__init__(config)
         self.announce = announce
+        self._tidying: asyncio.Task[None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to listen, and say so.
@@ -41,10 +43,13 @@ class Server(uvicorn.Server):
         if self.started:
             gc.collect()
             gc.freeze()
+            self._tidying = asyncio.create_task(memory.keep_giving_back())
             self.announce()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Take no more, wait for the streams, and stop."""
+        if self._tidying is not None:
+            self._tidying.cancel()
         app = self.config.app
         assert isinstance(app, FastAPI)
         for listening in self.servers:
