@@ -424,9 +424,11 @@ def test_a_fault_is_said_of_its_results_wherever_they_stand_and_of_no_others(
     assert len(pairs) == 6
     for names, reading in pairs.items():
         assert ("probe made with a fault" in reading) == ("`probe`" in names)
-    put(results, LOSO, "probe", predictions(0.9, seeds=[0], folds=loso(), seed=2), commit="89ab; 4567")
+    put(results, LOSO, "probe", predictions(0.9, seeds=[0], folds=loso(), seed=2), commit="89ab; 0123456789ac+")
     report.write(results)
-    assert "fault" not in (results / "REPORT.md").read_text(encoding="utf-8"), "of other commits it is not said"
+    text = (results / "REPORT.md").read_text(encoding="utf-8")
+    assert "fault" not in text, "of other commits it is not said"
+    assert "| `89ab`, `0123456789+` |" in text
 
 
 def test_what_is_not_defined_is_a_dash_with_its_reason(results: Path) -> None:

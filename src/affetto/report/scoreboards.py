@@ -231,11 +231,11 @@ def provenance(section: Section) -> Table:
     rows = []
     for row in section.rows:
         own = row.results
-        commit = str(own.get("commit") or "?")
-        short_commit = f"{commit[:10]}{'+' if commit.endswith('+') else ''}"
+        short = [Code(f"{commit[:10]}{'+' if commit.endswith('+') else ''}") for commit in row.commits]
+        commits = tuple(part for each in short for part in (", ", each))[1:]
         seconds = own.get("seconds")
         time = f"{seconds / 60:.1f} min" if isinstance(seconds, int | float) else "?"
-        about: tuple[Text, ...] = ((_described(own["config"]),), (Code(own["fingerprint"]),), (Code(short_commit),))
+        about: tuple[Text, ...] = ((_described(own["config"]),), (Code(own["fingerprint"]),), commits)
         rows.append(((Code(row.name),), *about, (str(own.get("machine") or "?"),), (time,)))
     return Table(("row", "what it is", "settings", "commit", "computed on", "time"), tuple(rows), words=(0, 1, 2, 3, 4))
 

@@ -89,12 +89,16 @@ class Row:
         return tuple(json.dumps(self.results[name]) for name in COMPARABLE)
 
     @property
+    def commits(self) -> list[str]:
+        """Those of the code that made it: several if its trainings were made by several; + marks one with changes."""
+        return str(self.results.get("commit") or "?").split("; ")
+
+    @property
     def fault(self) -> str:
         """What went wrong in its making and is mended since; mostly nothing."""
-        commits = str(self.results.get("commit")).split("; ")
         for study in studies():
             known = remark(study, self.name, self.protocol, self.results["fingerprint"])
-            if known is not None and known.fault is not None and known.fault.commit in commits:
+            if known is not None and known.fault is not None and known.fault.commit in self.commits:
                 return known.fault.says
         return ""
 
